@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+// The door to every command. A checkout runs the TypeScript as it stands (Node >= 22.18 strips types); a published
+// package or image runs dist/. Plain JavaScript, so that an old Node gets a sentence instead of a syntax error.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const [major, minor] = process.versions.node.split('.').map(Number);
+
+if (major > 22 || (major === 22 && minor >= 18)) {
+  const built = here('../dist/main.js');
+  await import(existsSync(built) ? built : here('../src/main.ts'));
+} else {
+  const pinned = here('../node_modules/.bin/node');
+  if (!existsSync(pinned)) {
+    console.error(
+      `tocsin needs Node 22.18 or newer; this is ${process.version}. Install a newer Node, or run npm ci, which brings one on Linux.`,
+    );
+    process.exit(2);
+  }
+  const run = spawnSync(pinned, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  process.exit(run.status ?? 1);
+}
