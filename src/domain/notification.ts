@@ -1,0 +1,47 @@
+
+export type ChannelKind = 'slack' | 'pagerduty' | 'email' | 'webhook' | 'log';
+
+/**
+ * Where a message goes. `address` is what the transport needs (a Slack channel or user id, a mail address, a webhook
+ * target's name, `team/<name>` or `person/<name>` for PagerDuty, whose key stays in the config); `target` is what people see.
+ */
+export type Target = { channel: ChannelKind; address: string };
+
+/** open: the first message to this target; update: edit in place; escalate: a page again or to more people; resolve: the last one; thread: a line in the timeline thread. */
+export type NotificationKind = 'open' | 'update' | 'escalate' | 'acknowledge' | 'resolve' | 'thread';
+
+/** One piece of work for the outbox. The text is rendered when it is sent, from the incident as it is then. */
+export type NotificationJob = {
+  id: string;
+  incidentId: string;
+  target: Target;
+  kind: NotificationKind;
+  /** Smaller goes first: 0 pages, 1 resolves and acknowledgements, 2 thread lines, 3 updates. */
+  urgency: number;
+  createdAt: number;
+  /** For `thread` and `escalate`: the line to say. */
+  text: string | null;
+  /** Slack: also show the thread line in the channel (escalations and rises in severity only). */
+  broadcast: boolean;
+  /** The route's other targets, tried in this order when this one keeps failing. */
+  fallback: Target[];
+  trace: string;
+};
+
+export type NotificationState = 'waiting' | 'sent' | 'failed' | 'superseded';
+
+export type DeliveryAttempt = { at: number; result: string };
+
+/** What `GET /api/v1/notifications` shows (times RFC 3339 there). */
+export type NotificationRecord = {
+  id: string;
+  at: number;
+  incidentId: string;
+  channel: ChannelKind;
+  target: string;
+  kind: NotificationKind;
+  state: NotificationState;
+  attempts: DeliveryAttempt[];
+  text: string | null;
+};
+
