@@ -207,6 +207,17 @@ create table feedback (
 );
 create index feedback_incident on feedback (incident_id);
 
+create table silences (
+  id          text        primary key,
+  incident_id text        not null,
+  alerts      text[]      not null,         -- source/fingerprint
+  until       timestamptz not null,
+  by          text        not null,
+  at          timestamptz not null,
+  text        text
+);
+create index silences_until on silences (until);
+
 create table links (
   kind        text        not null check (kind in ('must', 'cannot')),
   a           text        not null,

@@ -55,6 +55,10 @@ export type IncidentState = {
   told: Target[];
   /** When the running suppression ends and the incident is looked at anew. */
   suppressedUntil: number | null;
+  /** How often it came back within its reopen window; the more often, the longer it must be quiet to count as resolved. */
+  reopens: number;
+  /** Nothing fires any more; it is declared resolved then, unless something fires again. Null: not waiting. */
+  resolveDueAt: number | null;
   escalation: EscalationState | null;
   trace: string;
 };
@@ -111,6 +115,8 @@ export type FeedbackRecord = {
 export type LinkRecord = { kind: 'must' | 'cannot'; a: string; b: string; by: string; at: number; incidentId: string };
 /** The correlator's learned counters, opaque to everyone else; upserted by (scope, key). */
 export type MemoryRecord = { scope: string; key: string; doc: unknown };
+/** A person said: do not wake anyone for these alerts (keys `source/fingerprint`) until then. */
+export type SilenceRecord = { id: string; incidentId: string; alerts: string[]; until: number; by: string; at: number; text: string | null };
 export type AuditRecord = { at: number; who: string; what: string; target: string; before: unknown; after: unknown; why: string | null };
 
 /** Everything one step of the engine wants done; the store commits it whole or not at all. */
@@ -129,6 +135,7 @@ export type Effects = {
   heartbeats: HeartbeatRecord[];
   feedback: FeedbackRecord[];
   links: LinkRecord[];
+  silences: SilenceRecord[];
   memory: MemoryRecord[];
   audit: AuditRecord[];
   actionResults: { id: string; result: ActionResult }[];

@@ -1,6 +1,6 @@
 import type { Alert } from '../domain/alert.ts';
 import type { Deploy } from '../domain/deploy.ts';
-import type { HeartbeatRecord, IncidentRecord, LinkRecord, MemoryRecord } from '../domain/effects.ts';
+import type { HeartbeatRecord, IncidentRecord, LinkRecord, MemoryRecord, SilenceRecord } from '../domain/effects.ts';
 import type { Ledger } from '../domain/ledger.ts';
 
 /** What waits in the inbox, in the order it was accepted. `body` is what was sent, byte for byte. */
@@ -23,6 +23,7 @@ export type Restored = {
   incidents: IncidentRecord[];
   memory: MemoryRecord[];
   links: LinkRecord[];
+  silences: SilenceRecord[];
   heartbeats: HeartbeatRecord[];
   deploys: Deploy[];
   ledger: Ledger;

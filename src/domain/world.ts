@@ -1,0 +1,79 @@
+import type { Alert } from './alert.ts';
+import type { Deploy } from './deploy.ts';
+import type { Effects, HeartbeatRecord, IncidentState, SilenceRecord } from './effects.ts';
+import type { Incident } from './incident.ts';
+import { emptyLedger } from './ledger.ts';
+
+/** One of the two state changes of an episode, waiting for the decision on its incident. */
+export type PendingChange = { alert: Alert; change: 'fire' | 'resolve' };
+
+/** An incident as the engine holds it: its durable state, its last assessment, and its members. */
+export type LiveIncident = {
+  state: IncidentState;
+  doc: Incident | null;
+  /** Every episode that belongs to it, by episode key, in order of joining. */
+  members: Map<string, Alert>;
+  firing: number;
+  /** Changes not yet decided: they are what the ledger calls in flight. */
+  pending: PendingChange[];
+  /** An assessment is being prepared (facts are gathered); its revision. */
+  assessing: number | null;
+  /** The next assessment should come at once: first one, resolved, severity rose, a person acted. */
+  urgent: boolean;
+};
+
+/**
+ * The engine's whole memory. `alerts` holds the current episode of every alert that fires or ended lately; everything in
+ * here can be rebuilt from the store.
+ */
+export type World = {
+  alerts: Map<string, Alert>;
+  incidents: Map<string, LiveIncident>;
+  deploys: Deploy[];
+  heartbeats: Map<string, HeartbeatRecord>;
+  /** The last poll of each source, for alerts missing twice in a row. */
+  absentOnce: Map<string, Set<string>>;
+  silences: SilenceRecord[];
+  nextNumber: number;
+  killSwitch: boolean;
+  /** Incidents whose revision is ahead of their assessment. */
+  dirty: Set<string>;
+  out: Effects;
+  /** Incidents to write with the next commit. */
+  touched: Set<string>;
+};
+
+export const emptyEffects = (): Effects => ({
+  alerts: [],
+  incidents: [],
+  timeline: [],
+  decisions: [],
+  notifications: [],
+  ledger: emptyLedger(),
+  quarantine: [],
+  deploys: [],
+  suppressed: [],
+  released: [],
+  heartbeats: [],
+  feedback: [],
+  links: [],
+  silences: [],
+  memory: [],
+  audit: [],
+  actionResults: [],
+  killSwitch: null,
+});
+
+export const emptyWorld = (): World => ({
+  alerts: new Map(),
+  incidents: new Map(),
+  deploys: [],
+  heartbeats: new Map(),
+  absentOnce: new Map(),
+  silences: [],
+  nextNumber: 1,
+  killSwitch: false,
+  dirty: new Set(),
+  out: emptyEffects(),
+  touched: new Set(),
+});
