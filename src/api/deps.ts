@@ -1,0 +1,49 @@
+import type { Pool } from 'pg';
+import type { Config } from '../config/schema.ts';
+import type { PlacementWhy } from '../domain/effects.ts';
+import type { NewInboxItem } from '../store/types.ts';
+import type { HealthCheck } from '../telemetry/health.ts';
+import type { Live } from './live.ts';
+
+/** What a reload came to: the new tree's hash, or every fault of the refused one (`file:line:column what, what instead`). */
+export type ReloadResult = { ok: true; hash: string } | { ok: false; faults: readonly unknown[] };
+
+/** What a dry run came to: the body's alerts, each with its `enrichment`, or why the body cannot be used. */
+export type AnalyzeResult =
+  | { ok: true; alerts: readonly unknown[]; quarantined: number }
+  | { ok: false; detail: string };
+
+/** The distance of two alerts of the store with its parts (0..1 each). */
+export type Distance = { distance: number; parts: PlacementWhy['neighbours'][number]['parts'] };
+
+export type ApiLog = {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+};
+
+/** Everything the API needs of the rest of the service; `app.ts` wires it. */
+export type ApiDeps = {
+  pool: Pool;
+  /** Stores one item durably (`src/store/inbox.ts`); rejects when the store cannot take it. */
+  append: (item: NewInboxItem) => Promise<unknown>;
+  /** The tree in force; called anew for each request, so a reload is seen at once. */
+  config: () => Config;
+  /** Loads the tree anew; the last good one stays when it has faults. */
+  reload: () => Promise<ReloadResult>;
+  /** The contract's dry run: nothing is stored. `source` is where the webhook would have placed it. */
+  analyze: (body: unknown, source: string) => Promise<AnalyzeResult>;
+  /** The text of `/metrics`, this thread's and the worker's together. */
+  metricsText: () => Promise<string>;
+  /** Called once per answered request, for the metrics. `route` is the template, never the path: it must not grow. */
+  observe?: (request: { method: string; route: string; status: number; seconds: number }) => void;
+  /** What `/readyz` asks, besides the database that the API asks itself. */
+  checks: readonly HealthCheck[];
+  /** PostgreSQL notifications: incident changes and answered actions. */
+  live: Live;
+  log: ApiLog;
+  /** Epoch ms. */
+  now: () => number;
+  /** How long a person's action is waited for before the answer is 202, ms. Default 5,000. */
+  actionTimeoutMs?: number;
+};
