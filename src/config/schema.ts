@@ -5,10 +5,18 @@ import { Severity } from '../domain/severity.ts';
 /**
  * The config tree, file by file, as strict schemas: an unknown key is a fault. Durations come out as milliseconds,
  * matchers stay text here (route/matchers.ts compiles them), secrets stay references (config/secrets.ts resolves them).
+ *
+ * A message here is `what is wrong; write WHAT INSTEAD`: config/schema-faults.ts splits it at "; write ".
  */
 
 const units: Record<string, number> = {
-  ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000, y: 31_536_000_000,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+  y: 31_536_000_000,
 };
 
 /** Prometheus' duration: `5m`, `1h30m`, `30d`; gives milliseconds, or null when it is none. */
@@ -20,90 +28,201 @@ export function parseDuration(text: string): number | null {
   return total;
 }
 
-const Duration = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  if (ms === null) {
-    context.addIssue({ code: 'custom', message: `"${text}" is not a duration; write for example 30s, 5m, 1h30m or 30d` });
-    return z.NEVER;
-  }
-  return ms;
-}).meta({ description: 'A Prometheus duration: 30s, 5m, 1h30m, 30d' });
+const Duration = z
+  .string({ error: 'this is not a duration; write for example 30s, 5m, 1h30m or 30d' })
+  .transform((text, context) => {
+    const ms = parseDuration(text);
+    if (ms === null) {
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is not a duration; write for example 30s, 5m, 1h30m or 30d`,
+      });
+      return z.NEVER;
+    }
+    return ms;
+  })
+  .meta({ description: 'A Prometheus duration: 30s, 5m, 1h30m, 30d' });
 
 /** A secret is never written in the file: `{ env: NAME }` or `{ file: PATH }`. */
-export const SecretRef = z.union([
-  z.strictObject({ env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/) }),
-  z.strictObject({ file: z.string().min(1) }),
-]);
+const notASecret = 'a secret is never written here, only where it is found; write { env: NAME } or { file: PATH }';
+export const SecretRef = z
+  .union(
+    [
+      z.strictObject({
+        env: z
+          .string()
+          .regex(
+            /^[A-Za-z_][A-Za-z0-9_]*$/,
+            'this is no name of an environment variable; write for example SLACK_BOT_TOKEN, letters, digits and underscores',
+          ),
+      }),
+      z.strictObject({ file: z.string().min(1) }),
+    ],
+    { error: notASecret },
+  )
+  .meta({
+    description: 'A reference to a secret: { env: NAME } or { file: PATH }; a path is taken from the config folder',
+  });
 export type SecretRef = z.infer<typeof SecretRef>;
 
-const Name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, dot, dash and underscore, at most 64');
-const Url = z.url({ protocol: /^https?$/ });
+const Name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'this name cannot be used; write letters, digits, dot, dash and underscore, at most 64, the first a letter or digit',
+  );
+const Url = z.url({ protocol: /^https?$/, error: 'this is not a URL; write for example http://127.0.0.1:9090' });
 const Match = z.array(z.string().min(1)).describe('Alertmanager matchers, all must hold: service=~"pay.*"');
 const TimeZone = z.string().refine((zone) => {
-  try { new Intl.DateTimeFormat('en', { timeZone: zone }); return true; } catch { return false; }
-}, 'not a time zone of the IANA database; write for example Europe/Berlin or UTC');
+  // Node also takes offsets such as +01:00, which know no daylight saving: a schedule would be off for half the year.
+  if (/^[+-]/.test(zone)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}, 'this is not a time zone of the IANA database; write for example Europe/Berlin or UTC');
+
+const Instant = z.iso.datetime({
+  offset: true,
+  error: 'this is not a time with its offset; write for example "2026-11-20T07:30:00Z" or "2026-11-20T08:30:00+01:00"',
+});
+const ClockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'this is not a time of day; write for example "09:00"');
 
 export const Role = z.enum(['webhook', 'viewer', 'responder', 'editor', 'admin']);
 export type Role = z.infer<typeof Role>;
 
-const HttpAuth = z.union([
-  z.strictObject({ bearer: SecretRef }),
-  z.strictObject({ username: z.string(), password: SecretRef }),
-]);
+const HttpAuth = z.union(
+  [z.strictObject({ bearer: SecretRef }), z.strictObject({ username: z.string(), password: SecretRef })],
+  {
+    error:
+      'this is not a way to log in; write { bearer: { env: NAME } } or { username: NAME, password: { env: NAME } }',
+  },
+);
+export type HttpAuth = z.infer<typeof HttpAuth>;
+
+const MailAddress = z.email({
+  pattern: z.regexes.html5Email,
+  error: 'this is not a mail address; write for example sre@example.com',
+});
+
+const noSmtpUrl =
+  'this is not the address of a mail server; write smtp://HOST:PORT, or { env: SMTP_URL } when it holds a password';
 
 export const TocsinFile = z.strictObject({
-  server: z.strictObject({
-    public_url: Url.optional(),
-    /** Several tokens may share a name: that is how one is rotated. */
-    tokens: z.array(z.strictObject({ name: Name, role: Role, token: SecretRef })).optional(),
-    max_body: z.int().min(1024).max(512 * 1024 * 1024).default(16 * 1024 * 1024).describe('bytes'),
-    inbox_limit: z.int().min(1).default(200_000).describe('deliveries waiting; at more the webhook answers 503'),
-    min_free_disk: z.int().min(0).default(256 * 1024 * 1024).describe('bytes free under TOCSIN_DATA; at less the webhook answers 503'),
-  }).prefault({}),
-  prometheus: z.array(z.strictObject({
-    name: Name, url: Url, auth: HttpAuth.optional(), timeout: Duration.prefault('2s'),
-    match: z.record(z.string(), z.string()).optional(),
-    max_in_flight: z.int().min(1).max(64).default(4),
-    max_per_minute: z.int().min(1).default(600),
-  })).default([]),
-  alertmanager: z.array(z.strictObject({
-    name: Name, url: Url, auth: HttpAuth.optional(), poll: Duration.prefault('30s'),
-  })).default([]),
+  server: z
+    .strictObject({
+      public_url: Url.optional(),
+      /** Several tokens may share a name: that is how one is rotated. */
+      tokens: z.array(z.strictObject({ name: Name, role: Role, token: SecretRef })).optional(),
+      max_body: z
+        .int()
+        .min(1024)
+        .max(512 * 1024 * 1024)
+        .default(16 * 1024 * 1024)
+        .describe('bytes'),
+      inbox_limit: z.int().min(1).default(200_000).describe('deliveries waiting; at more the webhook answers 503'),
+      min_free_disk: z
+        .int()
+        .min(0)
+        .default(256 * 1024 * 1024)
+        .describe('bytes free under TOCSIN_DATA; at less the webhook answers 503'),
+    })
+    .prefault({}),
+  prometheus: z
+    .array(
+      z.strictObject({
+        name: Name,
+        url: Url,
+        auth: HttpAuth.optional(),
+        timeout: Duration.prefault('2s'),
+        match: z.record(z.string(), z.string()).optional(),
+        max_in_flight: z.int().min(1).max(64).default(4),
+        max_per_minute: z.int().min(1).default(600),
+      }),
+    )
+    .default([]),
+  alertmanager: z
+    .array(
+      z.strictObject({
+        name: Name,
+        url: Url,
+        auth: HttpAuth.optional(),
+        poll: Duration.prefault('30s'),
+      }),
+    )
+    .default([]),
   severity_map: z.record(z.string(), Severity).default({}),
-  labels: z.strictObject({
-    service: z.array(z.string()).default(['service', 'app', 'app_kubernetes_io_name', 'application']),
-    namespace: z.array(z.string()).default(['namespace', 'exported_namespace']),
-    cluster: z.array(z.string()).default(['cluster']),
-    tenant: z.array(z.string()).default(['tenant']),
-  }).prefault({}),
-  channels: z.strictObject({
-    slack: z.strictObject({ token: SecretRef, signing_secret: SecretRef.optional(), api_url: Url.default('https://slack.com/api/') }).optional(),
-    pagerduty: z.strictObject({
-      events_url: Url.default('https://events.pagerduty.com'),
-      webhook_secret: SecretRef.optional(),
-    }).optional(),
-    email: z.strictObject({ smtp_url: z.union([SecretRef, z.string().regex(/^smtps?:\/\//)]), from: z.string().min(3) }).optional(),
-    webhook: z.strictObject({ targets: z.record(Name, z.strictObject({ url: Url, secret: SecretRef.optional() })) }).optional(),
-    log: z.strictObject({}).optional(),
-  }).prefault({}),
-  deploys: z.strictObject({
-    github: z.strictObject({ secret: SecretRef }).optional(),
-    gitlab: z.strictObject({ secret: SecretRef }).optional(),
-  }).prefault({}),
+  labels: z
+    .strictObject({
+      service: z.array(z.string()).default(['service', 'app', 'app_kubernetes_io_name', 'application']),
+      namespace: z.array(z.string()).default(['namespace', 'exported_namespace']),
+      cluster: z.array(z.string()).default(['cluster']),
+      tenant: z.array(z.string()).default(['tenant']),
+    })
+    .prefault({}),
+  channels: z
+    .strictObject({
+      slack: z
+        .strictObject({
+          token: SecretRef,
+          signing_secret: SecretRef.optional(),
+          api_url: Url.default('https://slack.com/api/'),
+        })
+        .optional(),
+      pagerduty: z
+        .strictObject({
+          events_url: Url.default('https://events.pagerduty.com'),
+          webhook_secret: SecretRef.optional(),
+        })
+        .optional(),
+      email: z
+        .strictObject({
+          smtp_url: z.union([SecretRef, z.string().regex(/^smtps?:\/\//, noSmtpUrl)], { error: noSmtpUrl }),
+          from: z.string().min(3),
+        })
+        .optional(),
+      webhook: z
+        .strictObject({ targets: z.record(Name, z.strictObject({ url: Url, secret: SecretRef.optional() })) })
+        .optional(),
+      log: z.strictObject({}).optional(),
+    })
+    .prefault({}),
+  deploys: z
+    .strictObject({
+      github: z.strictObject({ secret: SecretRef }).optional(),
+      gitlab: z.strictObject({ secret: SecretRef }).optional(),
+    })
+    .prefault({}),
   enrich: z.strictObject({ deadline: Duration.prefault('2s') }).prefault({}),
   heartbeats: z.array(z.strictObject({ match: Match, within: Duration.optional() })).default([]),
-  heartbeat_url: z.union([Url, SecretRef]).optional(),
+  heartbeat_url: z
+    .union([Url, SecretRef], {
+      error: 'this is not a URL; write https://…, or { env: NAME } when the URL itself is the secret',
+    })
+    .optional(),
   correlate: z.strictObject({ window: Duration.prefault('15m'), reopen: Duration.prefault('5m') }).prefault({}),
-  alerts: z.strictObject({
-    stale_after: Duration.prefault('12h').describe('a firing alert that nobody confirms for so long is closed as stale'),
-  }).prefault({}),
-  suppress: z.strictObject({
-    mode: Mode.default('shadow'),
-    overrides: z.array(z.strictObject({ match: Match, mode: Mode })).default([]),
-  }).prefault({}),
-  retention: z.strictObject({
-    deliveries: Duration.prefault('30d'), incidents: Duration.prefault('395d'), audit: Duration.prefault('730d'),
-  }).prefault({}),
+  alerts: z
+    .strictObject({
+      stale_after: Duration.prefault('12h').describe(
+        'a firing alert that nobody confirms for so long is closed as stale',
+      ),
+    })
+    .prefault({}),
+  suppress: z
+    .strictObject({
+      mode: Mode.default('shadow'),
+      overrides: z.array(z.strictObject({ match: Match, mode: Mode })).default([]),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      deliveries: Duration.prefault('30d'),
+      incidents: Duration.prefault('395d'),
+      audit: Duration.prefault('730d'),
+    })
+    .prefault({}),
 });
 export type TocsinFile = z.infer<typeof TocsinFile>;
 
@@ -111,7 +230,10 @@ export const Service = z.strictObject({
   owner: z.string().optional(),
   tier: z.int().min(1).max(5).optional(),
   revenue_per_hour: z.number().min(0).optional(),
-  currency: z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code such as USD').optional(),
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'this is not an ISO 4217 currency; write for example USD')
+    .optional(),
   customer_impact: z.enum(['none', 'low', 'medium', 'high']).optional(),
   regulatory: z.boolean().optional(),
   users: z.number().min(0).optional(),
@@ -127,90 +249,209 @@ export const BusinessFile = z.strictObject({ services: z.record(z.string().min(1
 export type BusinessFile = z.infer<typeof BusinessFile>;
 
 export const channelKinds = ['slack', 'pagerduty', 'email', 'webhook', 'log'] as const;
-const Channel = z.string().regex(/^(slack|pagerduty|email|log|webhook(:[A-Za-z0-9._-]+)?)$/, 'one of slack, pagerduty, email, log, webhook or webhook:TARGET');
+const Channel = z
+  .string()
+  .regex(
+    /^(slack|pagerduty|email|log|webhook(:[A-Za-z0-9._-]+)?)$/,
+    'there is no such channel; write one of slack, pagerduty, email, log, webhook or webhook:TARGET',
+  );
 
 type RouteInput = {
-  match?: string[]; team?: string; channels?: string[]; escalation?: string; continue?: boolean;
+  match?: string[];
+  team?: string;
+  channels?: string[];
+  escalation?: string;
+  continue?: boolean;
   routes?: RouteInput[];
 };
 
 /** A node of the tree. What it leaves out it takes from its parent, as in Alertmanager. */
 export type Route = {
-  match: string[]; team?: string; channels?: string[]; escalation?: string; continue: boolean; routes: Route[];
+  match: string[];
+  team?: string;
+  channels?: string[];
+  escalation?: string;
+  continue: boolean;
+  routes: Route[];
 };
-export const Route: z.ZodType<Route, RouteInput> = z.lazy(() => z.strictObject({
-  match: Match.default([]),
-  team: z.string().optional(),
-  channels: z.array(Channel).min(1).optional(),
-  escalation: z.string().optional(),
-  continue: z.boolean().default(false),
-  routes: z.array(Route).default([]),
-})) as never;
+export const Route: z.ZodType<Route, RouteInput> = z.lazy(() =>
+  z.strictObject({
+    match: Match.default([]),
+    team: z.string().optional(),
+    channels: z.array(Channel).min(1).optional(),
+    escalation: z.string().optional(),
+    continue: z.boolean().default(false),
+    routes: z.array(Route).default([]),
+  }),
+) as never;
 
-const Handover = z.string().regex(/^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01]\d|2[0-3]):[0-5]\d$/, 'write "Mon 09:00" for a weekly rotation, "09:00" for a daily one');
+const Handover = z
+  .string()
+  .regex(
+    /^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01]\d|2[0-3]):[0-5]\d$/,
+    'this is not a time of handover; write "Mon 09:00" for a weekly rotation, "09:00" for a daily one',
+  );
 
 export const RoutingFile = z.strictObject({
-  teams: z.record(z.string().min(1), z.strictObject({
-    slack: z.string().optional(),
-    pagerduty: SecretRef.optional(),
-    email: z.array(z.email()).optional(),
-    webhook: z.array(Name).optional(),
-  })).default({}),
-  people: z.record(z.string().min(1), z.strictObject({
-    slack: z.string().optional(), email: z.email().optional(), pagerduty: SecretRef.optional(),
-  })).default({}),
-  routes: z.strictObject({
-    default_team: z.string(),
-    channels: z.array(Channel).min(1).default(['log']),
-    escalation: z.string().optional(),
-    routes: z.array(Route).default([]),
-  }).prefault({ default_team: 'default' }),
-  escalation_policies: z.record(z.string(), z.strictObject({
-    steps: z.array(z.strictObject({
-      after: Duration, notify: z.array(z.string().regex(/^(team|team:.+|schedule:.+|person:.+)$/, 'write team, team:NAME, schedule:NAME or person:NAME')).min(1),
-    })).min(1),
-    repeat: z.int().min(0).max(100).default(0),
-    ack_timeout: Duration.optional(),
-  })).default({}),
+  teams: z
+    .record(
+      z.string().min(1),
+      z.strictObject({
+        slack: z.string().optional(),
+        pagerduty: SecretRef.optional(),
+        email: z.array(MailAddress).optional(),
+        webhook: z.array(Name).optional(),
+      }),
+    )
+    .default({}),
+  people: z
+    .record(
+      z.string().min(1),
+      z.strictObject({
+        slack: z.string().optional(),
+        email: MailAddress.optional(),
+        pagerduty: SecretRef.optional(),
+      }),
+    )
+    .default({}),
+  routes: z
+    .strictObject({
+      default_team: z.string().default('default'),
+      channels: z.array(Channel).min(1).default(['log']),
+      escalation: z.string().optional(),
+      routes: z.array(Route).default([]),
+    })
+    .prefault({}),
+  escalation_policies: z
+    .record(
+      z.string(),
+      z.strictObject({
+        steps: z
+          .array(
+            z.strictObject({
+              after: Duration,
+              notify: z
+                .array(
+                  z
+                    .string()
+                    .regex(
+                      /^(team|team:.+|schedule:.+|person:.+)$/,
+                      'nobody can be notified by this; write team, team:NAME, schedule:NAME or person:NAME',
+                    ),
+                )
+                .min(1),
+            }),
+          )
+          .min(1),
+        repeat: z.int().min(0).max(100).default(0),
+        ack_timeout: Duration.optional(),
+      }),
+    )
+    .default({}),
   /** Teams that impact adds, from the second step on. */
-  impact_teams: z.array(z.strictObject({
-    team: z.string(), min_priority: z.int().min(1).max(5).optional(), regulatory: z.boolean().optional(),
-    revenue_per_hour: z.number().min(0).optional(), auto_escalate: Duration.optional(),
-  })).default([]),
-  schedules: z.record(z.string(), z.strictObject({
-    time_zone: TimeZone.default('UTC'),
-    rotation: z.enum(['daily', 'weekly']),
-    handover: Handover.default('Mon 09:00'),
-    start: z.iso.date().optional().describe('the day the first member begins; default 2024-01-01'),
-    members: z.array(z.string()).min(1),
-    overrides: z.array(z.strictObject({
-      from: z.iso.datetime({ offset: true }), until: z.iso.datetime({ offset: true }), person: z.string(),
-    })).default([]),
-  })).default({}),
+  impact_teams: z
+    .array(
+      z.strictObject({
+        team: z.string(),
+        min_priority: z.int().min(1).max(5).optional(),
+        regulatory: z.boolean().optional(),
+        revenue_per_hour: z.number().min(0).optional(),
+        auto_escalate: Duration.optional(),
+      }),
+    )
+    .default([]),
+  schedules: z
+    .record(
+      z.string(),
+      z.strictObject({
+        time_zone: TimeZone.default('UTC'),
+        rotation: z.enum(['daily', 'weekly']),
+        handover: Handover.default('Mon 09:00'),
+        start: z.iso
+          .date({ error: 'this is not a date; write for example 2026-01-05' })
+          .optional()
+          .describe('the day the first member begins; default 2024-01-01'),
+        members: z.array(z.string()).min(1),
+        overrides: z
+          .array(
+            z.strictObject({
+              from: Instant,
+              until: Instant,
+              person: z.string(),
+            }),
+          )
+          .default([]),
+      }),
+    )
+    .default({}),
 });
 export type RoutingFile = z.infer<typeof RoutingFile>;
 
+const Every = z
+  .string()
+  .regex(
+    /^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01]\d|2[0-3]):[0-5]\d$/,
+    'this does not say when the window opens; write "Sun 02:00" for every week, "02:00" for every day',
+  );
+
 export const SuppressionFile = z.strictObject({
-  maintenance_windows: z.array(z.strictObject({
-    name: Name, match: Match, every: z.string().optional(), from: z.iso.datetime({ offset: true }).optional(),
-    until: z.iso.datetime({ offset: true }).optional(), for: Duration.optional(), time_zone: TimeZone.default('UTC'), reason: z.string().optional(),
-  })).default([]),
-  noise: z.array(z.strictObject({
-    name: Name, match: Match, reason: z.string(), for: Duration.prefault('24h').describe('how long one suppression lasts before it is looked at anew'),
-  })).default([]),
-  business_hours: z.array(z.strictObject({
-    name: Name, match: Match, days: z.array(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'])).min(1).default(['Mon', 'Tue', 'Wed', 'Thu', 'Fri']),
-    from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/).default('09:00'), until: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/).default('17:00'),
-    time_zone: TimeZone.default('UTC'), reason: z.string().optional(),
-  })).default([]).describe('outside these hours what matches waits for the next morning'),
+  maintenance_windows: z
+    .array(
+      z.strictObject({
+        name: Name,
+        match: Match,
+        every: Every.optional(),
+        from: Instant.optional(),
+        until: Instant.optional(),
+        for: Duration.optional(),
+        time_zone: TimeZone.default('UTC'),
+        reason: z.string().optional(),
+      }),
+    )
+    .default([]),
+  noise: z
+    .array(
+      z.strictObject({
+        name: Name,
+        match: Match,
+        reason: z.string(),
+        for: Duration.prefault('24h').describe('how long one suppression lasts before it is looked at anew'),
+      }),
+    )
+    .default([]),
+  business_hours: z
+    .array(
+      z.strictObject({
+        name: Name,
+        match: Match,
+        days: z
+          .array(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']))
+          .min(1)
+          .default(['Mon', 'Tue', 'Wed', 'Thu', 'Fri']),
+        from: ClockTime.default('09:00'),
+        until: ClockTime.default('17:00'),
+        time_zone: TimeZone.default('UTC'),
+        reason: z.string().optional(),
+      }),
+    )
+    .default([])
+    .describe('outside these hours what matches waits for the next morning'),
   floors: z.array(z.strictObject({ match: Match })).default([]),
 });
 export type SuppressionFile = z.infer<typeof SuppressionFile>;
 
 export const PatternsFile = z.strictObject({
-  patterns: z.array(z.strictObject({
-    match: Match, cause: z.string().optional(), actions: z.array(z.string()).default([]), prevent: z.array(z.string()).default([]), runbook: Url.optional(),
-  })).default([]),
+  patterns: z
+    .array(
+      z.strictObject({
+        match: Match,
+        cause: z.string().optional(),
+        actions: z.array(z.string()).default([]),
+        prevent: z.array(z.string()).default([]),
+        runbook: Url.optional(),
+      }),
+    )
+    .default([]),
 });
 export type PatternsFile = z.infer<typeof PatternsFile>;
 
