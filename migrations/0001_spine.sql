@@ -61,6 +61,8 @@ create table alerts (
   service         text,
   namespace       text,
   cluster         text,
+  tenant          text        not null default '',
+  destination     text,
   labels          jsonb       not null,
   annotations     jsonb       not null,
   generator_url   text,

@@ -26,6 +26,10 @@ export type Alert = {
   service: string | null;
   namespace: string | null;
   cluster: string | null;
+  /** Alerts of different tenants never meet; empty when no label says it. */
+  tenant: string;
+  /** For an alert on a call: the service called. */
+  destination: string | null;
   groupKey: string | null;
   receiver: string | null;
   receivedAt: number;

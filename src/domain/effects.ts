@@ -53,6 +53,14 @@ export type IncidentState = {
   notifiedServices: string[];
   /** Everyone who holds an open message or page of this incident. */
   told: Target[];
+  /** The state they were last told of; null before the first notification. */
+  toldAs: 'open' | 'acknowledged' | 'resolved' | null;
+  /** What the messages last showed, hashed: an assessment that changes nothing visible sends nothing. */
+  shown: string | null;
+  /** The team was changed by a new top suspect once; it never happens a second time by itself. */
+  handedOver: boolean;
+  /** Counts the notifications planned so far: their ids are `<incident>-<n>`. */
+  notices: number;
   /** When the running suppression ends and the incident is looked at anew. */
   suppressedUntil: number | null;
   /** How often it came back within its reopen window; the more often, the longer it must be quiet to count as resolved. */

@@ -1,6 +1,6 @@
-import type { Alert } from './alert.ts';
+import type { Alert, Labels } from './alert.ts';
 import type { Deploy } from './deploy.ts';
-import type { Effects, HeartbeatRecord, IncidentState, SilenceRecord } from './effects.ts';
+import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
 import type { Incident } from './incident.ts';
 import { emptyLedger } from './ledger.ts';
 
@@ -39,6 +39,8 @@ export type World = {
   /** Incidents whose revision is ahead of their assessment. */
   dirty: Set<string>;
   out: Effects;
+  /** Alerts to write with the next commit, by episode key; full annotations only when they are news to the store. */
+  written: Map<string, { alert: Alert; annotations: Labels | null; why: PlacementWhy | null; deliveryId: string | null }>;
   /** Incidents to write with the next commit. */
   touched: Set<string>;
 };
@@ -76,4 +78,5 @@ export const emptyWorld = (): World => ({
   dirty: new Set(),
   out: emptyEffects(),
   touched: new Set(),
+  written: new Map(),
 });
