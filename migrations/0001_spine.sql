@@ -75,10 +75,9 @@ create table alerts (
   reasons         jsonb       not null default '[]',
   why             jsonb,                    -- domain/effects.ts PlacementWhy
   delivery_id     bigint,
-  primary key (source, fingerprint, starts_at)
+  primary key (fingerprint, source, starts_at)   -- this order also finds an alert by its fingerprint alone
 );
 create unique index alerts_current on alerts (source, fingerprint) where is_current;
-create index alerts_fingerprint on alerts (fingerprint);
 create index alerts_incident on alerts (incident_id);
 create index alerts_firing on alerts (received_at) where status = 'firing';
 create index alerts_updated_at on alerts (updated_at desc);
@@ -118,6 +117,7 @@ create table notifications (
   due_at        timestamptz not null,
   sent_at       timestamptz,
   claimed_until timestamptz,
+  claimed_by    text,                       -- who: a worker whose lease ran out must not undo the next one's claim
   attempts      jsonb       not null default '[]',
   text          text,
   job           jsonb       not null        -- domain/notification.ts NotificationJob

@@ -31,3 +31,10 @@ export type Restored = {
   killSwitch: boolean;
 };
 
+/** What the store needs of a logger; pino's fits. Fields first, then a sentence. */
+export type Log = {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+};
