@@ -81,6 +81,8 @@ create unique index alerts_current on alerts (source, fingerprint) where is_curr
 create index alerts_incident on alerts (incident_id);
 create index alerts_firing on alerts (received_at) where status = 'firing';
 create index alerts_updated_at on alerts (updated_at desc);
+-- The API's list of alerts, newest arrival first; read backwards.
+create index alerts_list on alerts (received_at, source, fingerprint) where is_current;
 create index alerts_history on alerts (alertname, service, starts_at desc);
 
 create table timeline (
