@@ -250,4 +250,3 @@ export async function readLedger(db: Db): Promise<Record<string, number>> {
 export async function pingStore(db: Db): Promise<void> {
   await db.query('select 1 from actions limit 1');
 }
-
