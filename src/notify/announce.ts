@@ -10,7 +10,14 @@ import type { LiveIncident, World } from '../domain/world.ts';
  * One message per incident and target, edited in place; pages only when there is a reason to wake someone.
  */
 
-const urgencyOf: Record<NotificationKind, number> = { open: 0, escalate: 0, resolve: 1, acknowledge: 1, thread: 2, update: 3 };
+const urgencyOf: Record<NotificationKind, number> = {
+  open: 0,
+  escalate: 0,
+  resolve: 1,
+  acknowledge: 1,
+  thread: 2,
+  update: 3,
+};
 
 export const sameTarget = (a: Target, b: Target): boolean => a.channel === b.channel && a.address === b.address;
 
@@ -19,7 +26,11 @@ const edited = new Set<Target['channel']>(['slack', 'webhook']);
 
 /** One job into the outbox. `fallback` are the other addresses of the route, tried in order when this one keeps failing. */
 export function post(
-  world: World, incident: LiveIncident, target: Target, kind: NotificationKind, now: number,
+  world: World,
+  incident: LiveIncident,
+  target: Target,
+  kind: NotificationKind,
+  now: number,
   more: { text?: string; broadcast?: boolean; fallback?: Target[] } = {},
 ): void {
   const { state } = incident;
@@ -42,13 +53,35 @@ export function post(
 
 /** What a reader of the message can see; two assessments with the same hash need no edit. */
 function visible(doc: Incident): string {
-  const { status, title, severity, priority, team, alertCount, firingCount, services, impact, decision, degraded } = doc;
-  const causes = doc.rootCauses.slice(0, 3).map((c) => [c.service, c.alertname, c.deployId, Math.round(c.probability * 20)]);
+  const { status, title, severity, priority, team, alertCount, firingCount, services, impact, decision, degraded } =
+    doc;
+  const causes = doc.rootCauses
+    .slice(0, 3)
+    .map((c) => [c.service, c.alertname, c.deployId, Math.round(c.probability * 20)]);
   const deploys = doc.deploys.map((d) => d.id);
   const shown = [
-    status, title, severity, priority, team, alertCount, firingCount, services, causes, deploys, decision.verdict, degraded,
-    impact.revenuePerHour, impact.affectedUsers, doc.acknowledgedBy, doc.assignee, doc.snoozedUntil, doc.nextEscalation?.notify,
-    doc.mergedInto, doc.recommendations.map((r) => r.action), doc.metrics, doc.similarIncidents.map((s) => s.id),
+    status,
+    title,
+    severity,
+    priority,
+    team,
+    alertCount,
+    firingCount,
+    services,
+    causes,
+    deploys,
+    decision.verdict,
+    degraded,
+    impact.revenuePerHour,
+    impact.affectedUsers,
+    doc.acknowledgedBy,
+    doc.assignee,
+    doc.snoozedUntil,
+    doc.nextEscalation?.notify,
+    doc.mergedInto,
+    doc.recommendations.map((r) => r.action),
+    doc.metrics,
+    doc.similarIncidents.map((s) => s.id),
   ];
   return createHash('sha256').update(JSON.stringify(shown)).digest('base64url').slice(0, 16);
 }
@@ -66,8 +99,11 @@ export type Announced = {
  * of its own deed when it holds just one page.
  */
 export function announce(
-  world: World, incident: LiveIncident, doc: Incident,
-  plan: { send: boolean; first: Target[]; fallback: Target[]; echo: Target['channel'] | null }, now: number,
+  world: World,
+  incident: LiveIncident,
+  doc: Incident,
+  plan: { send: boolean; first: Target[]; fallback: Target[]; echo: Target['channel'] | null },
+  now: number,
 ): Announced {
   const { state } = incident;
   const nothing: Announced = { told: false, first: false };
@@ -94,7 +130,12 @@ export function announce(
   }
   if (state.status === 'resolved') {
     if (state.toldAs === 'resolved') {
-      if (changed) tell('update', {}, state.told.filter((t) => edited.has(t.channel)));
+      if (changed)
+        tell(
+          'update',
+          {},
+          state.told.filter((t) => edited.has(t.channel)),
+        );
       return nothing;
     }
     state.toldAs = 'resolved';
@@ -123,14 +164,30 @@ export function announce(
   }
   if (state.status === 'open') state.toldAs = 'open';
   state.notifiedServices = [...new Set([...state.notifiedServices, ...doc.services])];
-  if (changed) tell('update', {}, state.told.filter((t) => edited.has(t.channel)));
+  if (changed)
+    tell(
+      'update',
+      {},
+      state.told.filter((t) => edited.has(t.channel)),
+    );
   return nothing;
 }
 
 /** Timeline lines that belong into the thread under a Slack message; escalations and rises are posted there as pages. */
 const threaded = new Set<TimelineEntry['kind']>([
-  'acknowledged', 'unacknowledged', 'ack-timeout', 'escalation-skipped', 'reopened', 'snoozed', 'unsnoozed', 'silenced', 'assigned',
-  'merged', 'split', 'note', 'released',
+  'acknowledged',
+  'unacknowledged',
+  'ack-timeout',
+  'escalation-skipped',
+  'reopened',
+  'snoozed',
+  'unsnoozed',
+  'silenced',
+  'assigned',
+  'merged',
+  'split',
+  'note',
+  'released',
 ]);
 
 /** Adds a thread line for each fresh timeline entry of an incident that has a Slack message. Call once per commit. */

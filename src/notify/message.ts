@@ -1,0 +1,276 @@
+import { createHash } from 'node:crypto';
+import type { Incident, IncidentDeploy, RootCause } from '../domain/incident.ts';
+import type { Severity } from '../domain/severity.ts';
+import type { TimelineEntry } from '../domain/timeline.ts';
+import { grouped, inWords, plain, safeUrl, utc } from './text.ts';
+
+/** One alert of the incident as a message lists it, worst first. `startsAt` is epoch ms. */
+export type AlertLine = {
+  alertname: string;
+  service: string | null;
+  severity: Severity;
+  status: 'firing' | 'resolved';
+  startsAt: number;
+};
+
+export type MessageExtras = {
+  /** `server.public_url`, or null: then no message links to us. */
+  publicUrl: string | null;
+  /** Oldest first. */
+  timeline: readonly TimelineEntry[];
+  /** The worst alerts, worst first. */
+  alerts: readonly AlertLine[];
+  /** The incident this one was merged into, when it was. */
+  elder: { id: string; number: number; title: string } | null;
+};
+
+export type MessageState = 'open' | 'acknowledged' | 'resolved' | 'merged';
+
+/**
+ * What an incident says to people, whatever the channel: clean single lines (no control or direction-changing characters,
+ * bounded length) that a renderer only has to escape. Nothing in it depends on the clock, so that the same incident gives
+ * the same message and an edit that changes nothing is not sent. Times are epoch ms.
+ */
+export type Message = {
+  incidentId: string;
+  number: number;
+  state: MessageState;
+  severity: Severity;
+  priority: number;
+  /** Severity and symptom in a few words, without the state. */
+  headline: string;
+  /** Who and what it costs, or null when nothing is known. */
+  impact: string | null;
+  since: number;
+  /** Value against threshold and where it is going, when a metrics source said so. */
+  trend: string | null;
+  suspects: { text: string; clear: boolean; evidence: string[]; chain: string | null }[];
+  deploys: { text: string; url: string | null }[];
+  action: { text: string; why: string | null } | null;
+  counts: string;
+  alerts: AlertLine[];
+  /** How many more alerts there are than are listed. */
+  more: number;
+  similar: string | null;
+  /** What policy says against this message, and whether it was obeyed. */
+  held: string | null;
+  degraded: string[];
+  team: string;
+  assignee: string | null;
+  nextEscalation: { at: number; notify: string[] } | null;
+  acknowledged: { by: string; at: number } | null;
+  snoozedUntil: number | null;
+  resolved: { by: string | null; at: number; lastedMs: number } | null;
+  mergedInto: { text: string; url: string | null } | null;
+  links: { incident: string | null; runbook: string | null; dashboard: string | null };
+  timeline: { at: number; text: string }[];
+  cluster: string | null;
+  configHash: string;
+};
+
+const ms = (time: string): number => Date.parse(time);
+const percent = (probability: number): string => `${Math.round(probability * 100)} %`;
+
+/** Where a reader finds the incident: our own API, under the address the operator gave. */
+export const incidentUrl = (publicUrl: string | null, id: string): string | null =>
+  publicUrl ? safeUrl(`${publicUrl.replace(/\/+$/, '')}/api/v1/incidents/${encodeURIComponent(id)}`) : null;
+
+function headlineOf(incident: Incident): string {
+  const title = plain(incident.title, 110);
+  const service = incident.lead.service ?? incident.services[0] ?? null;
+  const named = service === null || title.toLowerCase().includes(service.toLowerCase());
+  return `${incident.severity.toUpperCase()} ${title}${named ? '' : ` · ${plain(service, 30)}`}`;
+}
+
+/** Impact in the reader's units; money only in the currency it was given in, and only where it was given. */
+function impactOf({ impact }: Incident): string | null {
+  const parts: string[] = [];
+  if (impact.customerImpact && impact.customerImpact !== 'none') parts.push(`${impact.customerImpact} customer impact`);
+  if (impact.affectedUsers) parts.push(`${grouped(impact.affectedUsers)} users`);
+  if (impact.revenuePerHour && impact.currency)
+    parts.push(`${grouped(impact.revenuePerHour)} ${impact.currency}/h at stake`);
+  const usual = impact.estimatedDurationSeconds;
+  if (impact.totalRevenueImpact && impact.currency) {
+    const lasting = usual ? ` if it lasts the usual ${inWords(usual.p50 * 1000)}` : '';
+    parts.push(`about ${grouped(impact.totalRevenueImpact)} ${impact.currency}${lasting}`);
+  }
+  if (impact.slaBreachRisk === 'high' || impact.slaBreachRisk === 'medium')
+    parts.push(`SLO breach risk ${impact.slaBreachRisk}`);
+  if (impact.cascadeRisk === 'high') parts.push('likely to spread');
+  if (impact.regulatoryRisk) parts.push('regulated service');
+  return parts.length ? plain(parts.join(' · '), 400) : null;
+}
+
+function suspectOf(cause: RootCause): Message['suspects'][number] {
+  const what = cause.alertname ? `${cause.service} (${cause.alertname})` : cause.service;
+  const evidence = [...cause.evidence].sort((a, b) => b.weight - a.weight).slice(0, 3);
+  return {
+    text: plain(`${plain(what, 140)}, ${percent(cause.probability)}, ${cause.confidence} confidence`, 200),
+    clear: cause.confidence !== 'low',
+    evidence: evidence.map((line) => plain(line.text, 200)),
+    chain:
+      cause.causalChain.length > 1
+        ? plain(
+            cause.causalChain
+              .slice(0, 6)
+              .map((s) => plain(s, 60))
+              .join(' → '),
+            300,
+          )
+        : null,
+  };
+}
+
+/** "5 min after deploy 4f2c of payment (was 3e1b) by ana": read after "began". */
+function deployOf(deploy: IncidentDeploy): Message['deploys'][number] {
+  const away = inWords(Math.abs(deploy.leadSeconds) * 1000);
+  const when = deploy.leadSeconds >= 0 ? `${away} after` : `${away} before`;
+  const version = deploy.version ?? deploy.commit?.slice(0, 12) ?? deploy.id;
+  const was = deploy.previousVersion ? ` (was ${plain(deploy.previousVersion, 40)})` : '';
+  const by = deploy.author ? ` by ${plain(deploy.author, 60)}` : '';
+  return {
+    text: plain(`${when} deploy ${plain(version, 60)} of ${plain(deploy.service, 60)}${was}${by}`, 260),
+    url: safeUrl(deploy.url),
+  };
+}
+
+function similarOf(incident: Incident): string | null {
+  const [best] = incident.similarIncidents;
+  if (!best) return null;
+  const lasted = best.durationSeconds === null ? '' : `, lasted ${inWords(best.durationSeconds * 1000)}`;
+  const ended = best.endedBy ? `, ended by ${plain(best.endedBy, 80)}` : '';
+  const count = incident.similarIncidents.length;
+  const times = count > 1 ? ` (${count} alike)` : '';
+  return plain(`Seen before: #${best.number} ${plain(best.title, 100)}${lasted}${ended}${times}`, 320);
+}
+
+function heldOf({ decision }: Incident): string | null {
+  if (decision.verdict !== 'suppress') return null;
+  const because = decision.reasons
+    .map((reason) => plain(reason.text, 120))
+    .slice(0, 3)
+    .join('; ');
+  const words = {
+    passthrough: 'Sent plainly (pass-through); policy would hold it back',
+    shadow: 'Policy would have held this back (shadow mode, so it was sent)',
+    assist: 'Probably noise (assist mode marks it and sends it)',
+    active: 'Held back by policy',
+  }[decision.mode];
+  return plain(because ? `${words}: ${because}` : words, 420);
+}
+
+function countsOf(incident: Incident): string {
+  const alerts = incident.alertCount === 1 ? '1 alert' : `${grouped(incident.alertCount)} alerts`;
+  const firing = incident.status === 'resolved' ? '' : ` (${grouped(incident.firingCount)} firing)`;
+  const names = incident.services.slice(0, 5).map((service) => plain(service, 50));
+  const rest = incident.services.length > names.length ? ` and ${incident.services.length - names.length} more` : '';
+  const services = incident.services.length === 1 ? '1 service' : `${incident.services.length} services`;
+  return plain(`${alerts}${firing}${names.length ? `, ${services}: ${names.join(', ')}${rest}` : ''}`, 360);
+}
+
+const stateOf = (incident: Incident): MessageState => (incident.mergedInto ? 'merged' : incident.status);
+
+/** The message of an incident as it is now. Pure: the same incident and extras give the same message. */
+export function buildMessage(incident: Incident, extras: MessageExtras): Message {
+  const state = stateOf(incident);
+  const [recommendation] = incident.recommendations;
+  const shown = extras.alerts.slice(0, 5).map((alert) => ({
+    ...alert,
+    alertname: plain(alert.alertname, 80),
+    service: alert.service === null ? null : plain(alert.service, 60),
+  }));
+  const done = incident.status === 'resolved';
+  return {
+    incidentId: incident.id,
+    number: incident.number,
+    state,
+    severity: incident.severity,
+    priority: incident.priority,
+    headline: headlineOf(incident),
+    impact: impactOf(incident),
+    since: ms(incident.startedAt),
+    trend: typeof incident.metrics.text === 'string' ? plain(incident.metrics.text, 300) : null,
+    suspects: incident.rootCauses.slice(0, 3).map(suspectOf),
+    deploys: [...incident.deploys]
+      .sort((a, b) => b.suspicion - a.suspicion)
+      .slice(0, 3)
+      .map(deployOf),
+    action: recommendation
+      ? { text: plain(recommendation.action, 300), why: recommendation.why ? plain(recommendation.why, 200) : null }
+      : null,
+    counts: countsOf(incident),
+    alerts: shown,
+    more: Math.max(0, incident.alertCount - shown.length),
+    similar: similarOf(incident),
+    held: heldOf(incident),
+    degraded: incident.degraded.slice(0, 6).map(({ stage, reason }) => plain(`${plain(stage, 40)}: ${reason}`, 160)),
+    team: plain(incident.team, 60),
+    assignee: incident.assignee ? plain(incident.assignee, 80) : null,
+    nextEscalation:
+      incident.nextEscalation && incident.status === 'open'
+        ? {
+            at: ms(incident.nextEscalation.at),
+            notify: incident.nextEscalation.notify.slice(0, 5).map((n) => plain(n, 60)),
+          }
+        : null,
+    acknowledged:
+      incident.acknowledgedBy && incident.acknowledgedAt && incident.status !== 'open'
+        ? { by: plain(incident.acknowledgedBy, 80), at: ms(incident.acknowledgedAt) }
+        : null,
+    snoozedUntil: incident.snoozedUntil && !done ? ms(incident.snoozedUntil) : null,
+    resolved:
+      done && incident.resolvedAt
+        ? {
+            by: incident.resolvedBy ? plain(incident.resolvedBy, 80) : null,
+            at: ms(incident.resolvedAt),
+            lastedMs: Math.max(0, ms(incident.resolvedAt) - ms(incident.startedAt)),
+          }
+        : null,
+    mergedInto: incident.mergedInto
+      ? {
+          text: extras.elder
+            ? plain(`#${extras.elder.number} ${extras.elder.title}`, 160)
+            : plain(incident.mergedInto, 80),
+          url: incidentUrl(extras.publicUrl, incident.mergedInto),
+        }
+      : null,
+    links: {
+      incident: incidentUrl(extras.publicUrl, incident.id),
+      runbook: safeUrl(recommendation?.runbook) ?? safeUrl(incident.lead.runbook),
+      dashboard: safeUrl(incident.lead.dashboard),
+    },
+    timeline: extras.timeline.slice(-20).map((entry) => ({ at: entry.at, text: plain(entry.text, 240) })),
+    cluster: incident.lead.labels.cluster ? plain(incident.lead.labels.cluster, 60) : null,
+    configHash: incident.configHash.slice(0, 8),
+  };
+}
+
+/** What state it is in and since when it is, or how long it was: `Resolved after 14 min by ana`. */
+export function stateLine(message: Message): string {
+  if (message.state === 'merged') return `Merged into ${message.mergedInto?.text ?? 'another incident'}`;
+  if (message.resolved) {
+    const by = message.resolved.by ? ` by ${message.resolved.by}` : '';
+    return `Resolved after ${inWords(message.resolved.lastedMs)}${by}`;
+  }
+  if (message.state === 'resolved') return 'Resolved';
+  if (message.acknowledged) return `Acknowledged by ${message.acknowledged.by}`;
+  return message.state === 'acknowledged' ? 'Acknowledged' : 'Firing';
+}
+
+/** The line for a lock screen, a log and a mail preview: everything that decides "get up, hand over or sleep". */
+export function oneLine(message: Message): string {
+  const [suspect] = message.suspects;
+  const parts = [
+    message.state === 'open' ? message.headline : `${stateLine(message)}: ${message.headline}`,
+    message.impact,
+    message.state === 'open' && suspect?.clear ? `suspect ${suspect.text}` : null,
+    message.state === 'open' && message.deploys[0] ? `began ${message.deploys[0].text}` : null,
+    message.state === 'open' ? `since ${utc(message.since)}` : null,
+    `#${message.number}`,
+  ];
+  return parts.filter((part) => part !== null).join(' | ');
+}
+
+/** Names what a message shows, so that an edit that would change nothing is not sent. The timeline is not part of it. */
+export const fingerprintOf = ({ timeline: _, ...shown }: Message): string =>
+  createHash('sha256').update(JSON.stringify(shown)).digest('hex').slice(0, 32);

@@ -1,0 +1,47 @@
+/**
+ * The words that our Slack buttons and the interaction endpoint (respond/slack.ts) share. A button carries an incident id
+ * and nothing else: Slack cuts values at 2,000 characters and what a client sends back is not to be believed anyway.
+ */
+export const slackActions = {
+  acknowledge: 'tocsin.acknowledge',
+  resolve: 'tocsin.resolve',
+  escalate: 'tocsin.escalate',
+  /** A static select; its option's value is `silenceValue(incidentId, duration)`. */
+  silence: 'tocsin.silence',
+  why: 'tocsin.why',
+  wrongGrouping: 'tocsin.wrong_grouping',
+} as const;
+
+export type SlackAction = keyof typeof slackActions;
+
+/** The times offered by the Silence select, as Prometheus durations, with the words people see. */
+export const silenceChoices: readonly { duration: string; label: string }[] = [
+  { duration: '30m', label: '30 minutes' },
+  { duration: '2h', label: '2 hours' },
+  { duration: '8h', label: '8 hours' },
+  { duration: '1d', label: '1 day' },
+];
+
+/** What an option of the Silence select carries: a select has no value of its own, so the incident id rides along. */
+export const silenceValue = (incidentId: string, duration: string): string => `${duration} ${incidentId}`;
+
+/** One click as Slack reports it in `payload.actions[]`; everything in it is what a client sent. */
+export type SlackClick = {
+  action_id?: unknown;
+  value?: unknown;
+  selected_option?: { value?: unknown } | null | undefined;
+};
+
+/** What a click asks for, or null when it is none of our buttons. `for` is set for `silence` only. */
+export function readClick(click: SlackClick): { do: SlackAction; incidentId: string; for: string | null } | null {
+  const name = (Object.keys(slackActions) as SlackAction[]).find((key) => slackActions[key] === click.action_id);
+  if (!name) return null;
+  if (name === 'silence') {
+    const chosen = click.selected_option?.value;
+    if (typeof chosen !== 'string') return null;
+    const choice = silenceChoices.find(({ duration }) => chosen.startsWith(`${duration} `));
+    const incidentId = choice && chosen.slice(choice.duration.length + 1);
+    return choice && incidentId ? { do: name, incidentId, for: choice.duration } : null;
+  }
+  return typeof click.value === 'string' && click.value ? { do: name, incidentId: click.value, for: null } : null;
+}
