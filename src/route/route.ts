@@ -1,0 +1,150 @@
+import type { Labels } from '../domain/alert.ts';
+import type { Impact, Routing } from '../domain/incident.ts';
+import type { Target } from '../domain/notification.ts';
+import { logTarget, targetLabel, targetsOf, type Unusable, union } from './targets.ts';
+import type { ImpactTeam, RouteNode, RoutingPolicy } from './tree.ts';
+
+/** What a route is chosen by. */
+export type RouteInput = {
+  /** The lead alert's labels, as sent; none for an incident declared by hand. */
+  labels: Labels;
+  /** The suspected service: the top root cause's, else the lead's. */
+  service: string | null;
+  /** A person assigned the incident to this team, or declared it for this team; wins over the tree. */
+  assignedTeam?: string | null;
+  /** For `impact_teams`; left out (as by `routes test`) no team is added. */
+  priority?: number;
+  impact?: Pick<Impact, 'revenuePerHour' | 'regulatoryRisk'>;
+};
+
+export type RouteResult = {
+  primaryTeam: string;
+  /** What named the team, in the contract's order of precedence. */
+  teamFrom: 'assigned' | 'route' | 'label' | 'owner' | 'default';
+  /** True when neither the route nor a label nor the catalogue names a configured team. */
+  unknownOwner: boolean;
+  /** Who gets the first message; never empty. */
+  targets: Target[];
+  /** Where a message goes in turn when its target keeps failing; see `fallbackOf`. */
+  fallback: Target[];
+  /** The first route's channels, for the `team` of an escalation step. */
+  channels: string[];
+  escalationPolicy: string | null;
+  /** Teams that impact adds from the escalation's second step on. */
+  impactTeams: string[];
+  /** Teams told after the first step, the policy's and impact's, for people to see. */
+  escalationTeams: string[];
+  /** Minutes from the first notification to the policy's next step as impact shortens it; null when there is none. */
+  autoEscalateMinutes: number | null;
+  /** The matching nodes from the root down, route by route. */
+  path: string[][];
+  /** Addresses that could not be used, and why; each fell to the next channel, at last to `log`. */
+  unusable: Unusable[];
+};
+
+/** The slices of the policy that routing reads. */
+export type RoutePolicies = {
+  routing: RoutingPolicy;
+  catalogue: { get(service: string): { owner?: string } | undefined };
+};
+
+/**
+ * Who is told of an incident. The tree is Alertmanager's: the first matching child wins, `continue` looks at its siblings
+ * too, a node whose children do not match is itself the match. Of several matching routes the targets are united; the
+ * first one gives team, channels and escalation policy.
+ */
+export function route(input: RouteInput, policy: RoutePolicies): RouteResult {
+  const { routing } = policy;
+  const matched = matching(routing.root, input.labels);
+  const first = matched[0]!;
+  const { team: primaryTeam, from: teamFrom } = teamOf(first, input, policy);
+
+  const reached = matched.map((node) =>
+    targetsOf({ team: teamOf(node, input, policy).team }, node.channels, routing.addresses),
+  );
+  const found = union(reached.flatMap((r) => r.targets));
+  const targets = found.length > 0 ? found : [logTarget];
+
+  const added = routing.impactTeams.filter((entry) => applies(entry, input));
+  const impactTeams = [...new Set(added.map((entry) => entry.team))].filter((team) => team !== primaryTeam);
+  const waits = added.flatMap((entry) => (entry.auto_escalate === undefined ? [] : [entry.auto_escalate]));
+
+  const steps = stepsOf(first.escalation, routing);
+  const laterTeams = steps.slice(1).flatMap((step) => step.notify.filter((who) => who.startsWith('team:')));
+  const wait = steps[1] === undefined ? null : Math.min(steps[1].after, ...waits);
+
+  return {
+    primaryTeam,
+    teamFrom,
+    unknownOwner: teamFrom === 'default',
+    targets,
+    fallback: union([...targets, logTarget]),
+    channels: [...first.channels],
+    escalationPolicy: steps.length === 0 ? null : first.escalation,
+    impactTeams,
+    escalationTeams: [...new Set([...laterTeams.map((who) => who.slice('team:'.length)), ...impactTeams])].filter(
+      (team) => team !== primaryTeam,
+    ),
+    autoEscalateMinutes: wait === null ? null : wait / 60_000,
+    path: matched.map((node) => [...node.path]),
+    unusable: reached.flatMap((r) => r.unusable),
+  };
+}
+
+/** The matching nodes in order, never none: the root matches everything. */
+function matching(node: RouteNode, labels: Labels): RouteNode[] {
+  const found: RouteNode[] = [];
+  for (const child of node.children) {
+    if (!child.matchers.matches(labels)) continue;
+    found.push(...matching(child, labels));
+    if (!child.goesOn) break;
+  }
+  return found.length > 0 ? found : [node];
+}
+
+function teamOf(
+  node: RouteNode,
+  input: RouteInput,
+  { routing, catalogue }: RoutePolicies,
+): { team: string; from: RouteResult['teamFrom'] } {
+  const isTeam = (name: string | null | undefined): name is string =>
+    typeof name === 'string' && routing.addresses.teams.has(name);
+  if (isTeam(input.assignedTeam)) return { team: input.assignedTeam, from: 'assigned' };
+  if (isTeam(node.team)) return { team: node.team, from: 'route' };
+  const label = Object.hasOwn(input.labels, 'team') ? input.labels.team : null;
+  if (isTeam(label)) return { team: label, from: 'label' };
+  const owner = input.service === null ? null : catalogue.get(input.service)?.owner;
+  if (isTeam(owner)) return { team: owner, from: 'owner' };
+  return { team: routing.defaultTeam, from: 'default' };
+}
+
+/** The policy's steps with the leading ones at `0s` taken as the first: they are the first notification. */
+function stepsOf(name: string | null, routing: RoutingPolicy): { after: number; notify: readonly string[] }[] {
+  const policy = name !== null && Object.hasOwn(routing.escalation, name) ? routing.escalation[name] : undefined;
+  if (!policy) return [];
+  const atOnce = policy.steps.filter((step) => step.after === 0);
+  const later = policy.steps.filter((step) => step.after > 0);
+  return [{ after: 0, notify: atOnce.flatMap((step) => step.notify) }, ...later];
+}
+
+function applies(entry: ImpactTeam, { priority, impact }: RouteInput): boolean {
+  if (priority === undefined || impact === undefined) return false;
+  if (entry.min_priority !== undefined && priority > entry.min_priority) return false;
+  if (entry.regulatory !== undefined && impact.regulatoryRisk !== entry.regulatory) return false;
+  const revenue = impact.revenuePerHour;
+  return entry.revenue_per_hour === undefined || (revenue !== null && revenue >= entry.revenue_per_hour);
+}
+
+/** What is tried in turn when `target` keeps failing: the targets after it that use another channel, at last `log`. */
+export function fallbackOf(target: Target, order: readonly Target[]): Target[] {
+  const at = order.findIndex((other) => targetLabel(other) === targetLabel(target));
+  return order.slice(at + 1).filter((other) => other.channel !== target.channel);
+}
+
+/** The part of a route that the incident document shows. */
+export const routingOf = (result: RouteResult): Routing => ({
+  primaryTeam: result.primaryTeam,
+  escalationTeams: result.escalationTeams,
+  channels: result.targets.map(targetLabel),
+  autoEscalateMinutes: result.autoEscalateMinutes,
+});
