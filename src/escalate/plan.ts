@@ -115,7 +115,10 @@ export function due(state: EscalationState, policy: Policy | null | undefined, n
     fire: { step: newest.step, round: newest.round, notify },
     state: later,
     skipped,
-    said: skipped.length > 0 ? `${late} came due unattended (Tocsin was down or behind); ${stepName(newest)} covers it.` : null,
+    said:
+      skipped.length > 0
+        ? `${late} came due unattended (Tocsin was down or behind); ${stepName(newest)} covers it.`
+        : null,
   };
 }
 
