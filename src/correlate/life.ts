@@ -67,7 +67,7 @@ export function open(world: World, seed: string, tenant: string, startedAt: numb
     escalation: null,
     trace,
   };
-  const incident: LiveIncident = { state, doc: null, members: new Map(), firing: 0, pending: [], assessing: null, urgent: true };
+  const incident: LiveIncident = { state, doc: null, members: new Map(), firing: 0, pending: [], assessing: null, fresh: true, echo: null, urgent: true };
   world.incidents.set(state.id, incident);
   say(world, state.id, now, 'opened', `Incident ${number} opened`);
   return incident;
@@ -146,8 +146,13 @@ export function merge(
   elder.pending.push(...younger.pending);
   elder.state.startedAt = Math.min(elder.state.startedAt, younger.state.startedAt);
   elder.state.lastChangeAt = Math.max(elder.state.lastChangeAt, younger.state.lastChangeAt);
-  elder.state.mergedFrom.push(younger.state.id);
   if (younger.firing > 0) elder.state.resolveDueAt = null;
+  if (younger.fresh) {
+    absorb(world, younger);
+    touch(world, elder, now, true);
+    return;
+  }
+  elder.state.mergedFrom.push(younger.state.id);
   younger.members = new Map();
   younger.firing = 0;
   younger.pending = [];
@@ -161,6 +166,15 @@ export function merge(
   if (younger.state.status !== 'resolved') resolve(world, younger, now, by, `merged into incident ${elder.state.number}`);
   else touch(world, younger, now);
   touch(world, elder, now, true);
+}
+
+/** An incident that nobody outside has heard of yet disappears without a trace. */
+function absorb(world: World, incident: LiveIncident): void {
+  const { id } = incident.state;
+  world.incidents.delete(id);
+  world.dirty.delete(id);
+  world.touched.delete(id);
+  world.out.timeline = world.out.timeline.filter((entry) => entry.incidentId !== id);
 }
 
 /** These alerts were another story: they get an incident of their own, which takes over how they stand. */

@@ -3,6 +3,7 @@ import type { Deploy } from './deploy.ts';
 import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
 import type { Incident } from './incident.ts';
 import { emptyLedger } from './ledger.ts';
+import type { Target } from './notification.ts';
 
 /** One of the two state changes of an episode, waiting for the decision on its incident. */
 export type PendingChange = { alert: Alert; change: 'fire' | 'resolve' };
@@ -18,6 +19,10 @@ export type LiveIncident = {
   pending: PendingChange[];
   /** An assessment is being prepared (facts are gathered); its revision. */
   assessing: number | null;
+  /** Not yet written to the store: nobody outside knows it, so a merge may absorb it without a trace. */
+  fresh: boolean;
+  /** Where the last deed came from, until it is assessed: PagerDuty is not told of its own acknowledgement. */
+  echo: Target['channel'] | null;
   /** The next assessment should come at once: first one, resolved, severity rose, a person acted. */
   urgent: boolean;
 };

@@ -1,0 +1,91 @@
+import { type Alert, episodeKey } from '../domain/alert.ts';
+import type { LiveIncident, World } from '../domain/world.ts';
+import * as life from './life.ts';
+import type { Correlator, Point } from './types.ts';
+
+export type PlaceRules = {
+  correlator: Correlator;
+  /** An alert never joins an incident quieter than this, ms. */
+  windowMs: number;
+  /** A re-fire within this after the resolve reopens, ms. */
+  reopenMs: number;
+};
+
+/** What the correlator sees of an alert. A start in the future (clock skew) counts as the arrival. */
+export const pointOf = (alert: Alert): Point => ({
+  key: episodeKey(alert),
+  alert: `${alert.source}/${alert.fingerprint}`,
+  tenant: alert.tenant,
+  alertname: alert.alertname,
+  service: alert.service,
+  destination: alert.destination,
+  namespace: alert.namespace,
+  cluster: alert.cluster,
+  severity: alert.severity,
+  labels: alert.labels,
+  summary: alert.annotations.summary ?? null,
+  groupKey: alert.groupKey,
+  startsAt: Math.min(alert.startsAt, alert.receivedAt),
+  at: alert.receivedAt,
+});
+
+/**
+ * Puts one newly firing alert into its incident: the one its last episode was in when that is still open or only just
+ * resolved, else the one the correlator finds, else a new one. Merges whatever the alert showed to be one story.
+ */
+export function place(
+  world: World, rules: PlaceRules, fired: { alert: Alert; previous: Alert | null; trace: string }, now: number,
+): LiveIncident {
+  const { alert, previous } = fired;
+  const { correlator } = rules;
+  const point = pointOf(alert);
+
+  const earlier = previous ? livingOf(world, previous) : null;
+  if (earlier && takes(earlier, rules, now)) {
+    if (earlier.state.status === 'resolved') life.reopen(world, earlier, now, null, `${alert.alertname || 'an alert'} fires again`);
+    life.join(world, earlier, alert, now);
+    correlator.assigned(point, earlier.state.id);
+    const why = { rule: 'same-alert', neighbours: [], eps: 0, minPts: 0, note: 'The same alert fired again while its incident was open or had just resolved.' };
+    life.markAlert(world, alert, { why });
+    return earlier;
+  }
+
+  const placement = correlator.place(point, now);
+  let home = placement.incidentId ? living(world, placement.incidentId) : null;
+  if (home && !takes(home, rules, now)) home = null;
+  const others = placement.merges
+    .map((m) => ({ incident: living(world, m.incidentId), reason: m.reason }))
+    .filter((m): m is { incident: LiveIncident; reason: string } => m.incident !== null && takes(m.incident, rules, now));
+
+  let incident = home ?? others[0]?.incident ?? life.open(world, point.key, alert.tenant, alert.startsAt, now, fired.trace);
+  for (const { incident: other, reason } of others) {
+    if (other === incident) continue;
+    const elder = life.elderOf(incident, other);
+    const younger = elder === incident ? other : incident;
+    if (elder.state.status === 'resolved' && younger.firing > 0) life.reopen(world, elder, now, null, `merged with incident ${younger.state.number}`);
+    life.merge(world, elder, younger, reason, now);
+    correlator.merged(younger.state.id, elder.state.id);
+    incident = elder;
+  }
+  if (incident.state.status === 'resolved') life.reopen(world, incident, now, null, `${alert.alertname || 'a related alert'} fires`);
+  life.join(world, incident, alert, now);
+  correlator.assigned(point, incident.state.id);
+  life.markAlert(world, alert, { why: placement.why });
+  return incident;
+}
+
+/** Whether an incident still takes alerts: open and not quiet for longer than the window, or resolved only just now. */
+function takes(incident: LiveIncident, rules: PlaceRules, now: number): boolean {
+  const { state } = incident;
+  if (state.mergedInto) return false;
+  if (state.status === 'resolved') return state.resolvedAt !== null && now - state.resolvedAt <= rules.reopenMs;
+  return now - state.lastChangeAt <= rules.windowMs;
+}
+
+function living(world: World, id: string): LiveIncident | null {
+  let incident = world.incidents.get(id) ?? null;
+  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1) incident = world.incidents.get(incident.state.mergedInto) ?? null;
+  return incident;
+}
+
+const livingOf = (world: World, alert: Alert): LiveIncident | null => (alert.incidentId ? living(world, alert.incidentId) : null);
