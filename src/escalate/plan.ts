@@ -178,16 +178,17 @@ export function unsnooze(state: EscalationState, policy: Policy | null | undefin
 }
 
 /**
- * Impact may bring the second step of the first round forward to `autoEscalateMinutes` after the first notification; it never
- * moves the first step, nor any step later. Null or a longer wait changes nothing; calling it again changes nothing.
+ * Impact may bring the second step forward to `autoEscalateMinutes` after the first notification. The first notification is
+ * the first step, so the second is the first one of the first round that is not at `0s`; no other step moves. Null or a
+ * longer wait changes nothing; calling it again changes nothing.
  */
 export function shorten(
   state: EscalationState,
   policy: Policy | null | undefined,
   autoEscalateMinutes: number | null,
 ): EscalationState {
-  if (!policy || autoEscalateMinutes === null || state.dueAt === null || state.round !== 0) return state;
-  if (state.step !== Math.max(1, firstSteps(policy))) return state;
+  if (!policy || autoEscalateMinutes === null || state.dueAt === null) return state;
+  if (state.round !== 0 || state.step !== firstSteps(policy)) return state;
   const dueAt = state.startedAt + Math.max(0, autoEscalateMinutes) * 60_000;
   return dueAt < state.dueAt ? { ...state, dueAt } : state;
 }

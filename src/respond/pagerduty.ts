@@ -26,7 +26,7 @@ const string = (value: unknown): string => (typeof value === 'string' ? value.tr
  * from the body), so a repeat is applied once. Event types that change nothing here are ignored, as are events that our own
  * calls caused (their agent is an integration): an echo that comes late must not undo what happened since.
  */
-export function parsePagerDutyWebhook(rawBody: Buffer, headers: Record<string, Header>): PagerDutyEvent {
+export function parsePagerDutyWebhook(rawBody: Buffer | string, headers: Record<string, Header>): PagerDutyEvent {
   let event: Loose;
   try {
     event = object(object(JSON.parse(rawBody.toString('utf8'))).event);
@@ -52,7 +52,7 @@ export function parsePagerDutyWebhook(rawBody: Buffer, headers: Record<string, H
 const first = (header: Header): string => (Array.isArray(header) ? (header[0] ?? '') : (header ?? '')).trim();
 
 /** A plain id as it is; anything else by its hash, so that no sender decides what our keys look like. */
-function idOf(given: string, rawBody: Buffer): string {
+function idOf(given: string, rawBody: Buffer | string): string {
   if (/^[\w-]{1,64}$/.test(given)) return `pagerduty-${given}`;
   return `pagerduty-${createHash('sha256')
     .update(given || rawBody)

@@ -30,7 +30,7 @@ const string = (value: unknown): string => (typeof value === 'string' ? value : 
  * checked. A second click on the same button, by whomever, while the message still looks the same and within the same
  * minute is the same action: its id is equal, so it is applied once. Feedback counts once per person instead.
  */
-export function parseSlackInteraction(rawBody: Buffer, context: SlackContext): SlackInteraction {
+export function parseSlackInteraction(rawBody: Buffer | string, context: SlackContext): SlackInteraction {
   const form = new URLSearchParams(rawBody.toString('utf8'));
   if (form.has('ssl_check')) return { kind: 'ignored', reason: 'Slack checks the certificate' };
   let payload: Loose;
