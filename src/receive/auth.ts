@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestHandler, Response } from 'express';
 import { problem, type Reply, send } from '../api/problem.ts';
 import type { Config, Role } from '../config/schema.ts';
+import { secret } from '../config/secrets.ts';
 
 /** Who asks: the token's name and role; without configured tokens everyone on loopback is an unnamed admin. */
 export type Access = { ok: true; name: string | null; role: Role };
@@ -111,7 +112,7 @@ function tokensOf(config: Config): KnownToken[] | null {
   if (cached !== undefined) return cached;
   const configured = config.tocsin.server.tokens ?? [];
   const tokens = configured.flatMap(({ name, role, token }) => {
-    const value = config.secrets[JSON.stringify(token)];
+    const value = secret(config, token);
     // Loading the config refuses a token without a value; were one to slip through, it must never match.
     return value ? [{ name, role, digest: digestOf(value) }] : [];
   });

@@ -1,6 +1,6 @@
 import type { Labels } from '../domain/alert.ts';
 import type { QuarantineRecord } from '../domain/effects.ts';
-import { type Severity, severities } from '../domain/severity.ts';
+import { mapSeverity, type Severity } from '../domain/severity.ts';
 import { fingerprint, isFingerprint } from './fingerprint.ts';
 import type { SeenAlert } from './seen.ts';
 
@@ -45,23 +45,6 @@ const RAW_LIMIT = 65_536;
 const RESOLVE_TIMEOUT = 5 * 60_000;
 /** A promise to be over in more than a year is no promise (some senders write the year 9999). */
 const LONGEST_PROMISE = 366 * 24 * 3_600_000;
-
-const ALIASES: Readonly<Record<string, Severity>> = {
-  page: 'critical',
-  error: 'high',
-  warning: 'medium',
-  none: 'info',
-};
-
-/** The sender's severity in our five words: the map, else the word itself, else `page`, `error`, `warning`, `none`; else medium. */
-export function severityOf(said: string | undefined, map: Readonly<Record<string, Severity>>): Severity {
-  if (said === undefined) return 'medium';
-  if (Object.hasOwn(map, said)) return map[said]!;
-  const word = said.trim().toLowerCase();
-  if (Object.hasOwn(map, word)) return map[word]!;
-  if ((severities as readonly string[]).includes(word)) return word as Severity;
-  return Object.hasOwn(ALIASES, word) ? ALIASES[word]! : 'medium';
-}
 
 /**
  * Parses the body of an Alertmanager webhook (version 4, and newer shapes: unknown keys are ignored). Never throws.
@@ -256,7 +239,7 @@ function seen(
     annotations,
     // Shown as a link: only what a browser opens as a page.
     generatorUrl: url !== null && /^https?:\/\//i.test(url) ? url : null,
-    severity: severityOf(own(labels, 'severity'), context.severityMap),
+    severity: mapSeverity(context.severityMap, own(labels, 'severity')),
     alertname: column(labels, ['alertname']) ?? '',
     service: column(labels, labelNames.service),
     namespace: column(labels, labelNames.namespace),

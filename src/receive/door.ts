@@ -1,0 +1,258 @@
+import express, { type Request, type RequestHandler, type Router } from 'express';
+import { problem, type Reply, send } from '../api/problem.ts';
+import type { Config } from '../config/schema.ts';
+import type { SlackInteraction } from '../respond/slack.ts';
+import type { InboxItem, NewInboxItem } from '../store/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { traceOf } from '../telemetry/trace.ts';
+import { authorize, sourceOf } from './auth.ts';
+import { type BodyRead, type Budget, readBody } from './body.ts';
+import { type Counted, countAlertsApi, countWebhook, type Refused } from './parse.ts';
+import { type Asked, type Checked, senders } from './senders.ts';
+
+/** What the door needs of the durable inbox (store/inbox.ts). Both resolve after the commit and reject when there was none. */
+export type DoorInbox = {
+  append(item: NewInboxItem): Promise<unknown>;
+  /** Keeps a body that nothing could be made of; it counts once as received and quarantined. */
+  quarantineBody(body: { at: number; source: string; place: string; reason: string; raw: Buffer }): Promise<unknown>;
+};
+
+export type DoorDeps = {
+  inbox: DoorInbox;
+  /** The tree in force; asked anew for each request, so that a reload counts at once. */
+  config: () => Config;
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  metrics: Metrics;
+  /**
+   * Called once a click in Slack is stored and answered, to say there what came of it (or to answer "Why?"). Must not throw.
+   */
+  onSlack: (interaction: SlackInteraction, trace: string) => void;
+  /** Epoch ms. */
+  now: () => number;
+};
+
+/**
+ * One way in: who may, what of the body is judged before it is stored, and what the sender is told. `judge` reads only what
+ * the answer needs; the work side parses the stored bytes again.
+ */
+type Entrance = {
+  paths: string[];
+  kind: InboxItem['kind'];
+  /** Who may come in with what headers; `asked` lets a signature or a key in the body decide later. */
+  admit(req: Request, config: Config, now: number): Admitted | { ok: false; reply: Reply };
+  judge(raw: Buffer, asked: Asked): Checked;
+  /** After this long without a commit the answer is 503, ms. */
+  patience: number;
+};
+/** `proven` is false while only the body can tell who sends: nothing of it is kept before it has. */
+type Admitted = { ok: true; source: string; proven: boolean };
+
+/** The store gives up on a statement before this; a stopped one must not hold senders until their own deadline. */
+const PATIENCE = 10_000;
+/** Slack shows the person a failure when it has no answer after 3 s; a quick one leaves them time to press again. */
+const SLACK_PATIENCE = 2_500;
+const RETRY_AFTER = '5';
+
+/**
+ * Everything that posts to us: authenticate, read, look at it lightly, store durably, answer. Nothing else happens before
+ * the answer, and the answer is 2xx only after the commit. Never 429 and never a redirect: Alertmanager gives up on the
+ * first until its next tick and follows the second as a GET without body, which loses the alert.
+ */
+export function receiveRouter(deps: DoorDeps): Router {
+  const router = express.Router();
+  const budget: Budget = { limit: 0, held: 0 };
+  for (const entrance of entrances) router.post(entrance.paths, handle(entrance, deps, budget));
+  // These paths have no other method; /api/v1/deploys and /api/v2/alerts do (the API answers them).
+  router.all(onlyPosted, (_req, res) => send(res, problem(405, 'Only POST is answered here.', {}, { allow: 'POST' })));
+  return router;
+}
+
+const entrances: Entrance[] = [
+  {
+    paths: ['/api/v1/webhooks/alertmanager', '/webhook', '/analyze'],
+    kind: 'alertmanager',
+    admit: byToken,
+    judge: (raw) => stored(raw, countWebhook(raw)),
+    patience: PATIENCE,
+  },
+  {
+    paths: ['/api/v2/alerts'],
+    kind: 'alerts',
+    admit: byToken,
+    judge: (raw) => {
+      const counted = countAlertsApi(raw);
+      // Alertmanager answers 400 when any alert is bad although it keeps the others, and Prometheus then counts the whole
+      // batch as dropped. We say 200 while anything was of use; the bad ones are in quarantine.
+      if (counted.ok && counted.accepted === 0 && counted.quarantined > 0)
+        return {
+          ok: false,
+          status: 400,
+          detail: 'None of these alerts can be used: each needs an object of labels.',
+          keep: true,
+        };
+      return stored(raw, counted);
+    },
+    patience: PATIENCE,
+  },
+  ...senders.map(
+    (sender): Entrance => ({
+      paths: sender.paths,
+      kind: sender.kind,
+      admit: sender.admit === 'token' ? byToken : bySender(sender.source),
+      judge: sender.judge,
+      patience: sender.kind === 'action' ? SLACK_PATIENCE : PATIENCE,
+    }),
+  ),
+];
+
+const onlyPosted = entrances.flatMap(({ paths }) => paths.filter((path) => !/deploys$|v2\/alerts$/.test(path)));
+
+function stored(raw: Buffer, counted: Counted | Refused): Checked {
+  if (!counted.ok)
+    return { ok: false, status: 400, detail: `${sentence(counted.reason)} It is kept in quarantine.`, keep: true };
+  const { accepted, quarantined } = counted;
+  return {
+    ok: true,
+    item: accepted + quarantined > 0 ? raw : null,
+    status: 200,
+    answer: { accepted, quarantined },
+    counted,
+  };
+}
+
+const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}.`;
+
+function byToken(req: Request, config: Config): Admitted | { ok: false; reply: Reply } {
+  const access = authorize(req, config, 'webhook');
+  if (!access.ok) return { ok: false, reply: access.problem };
+  const source = sourceOf(access, req.query.source);
+  if (source !== null) return { ok: true, source, proven: true };
+  const detail = '?source= must be 1 to 64 letters, digits, dots, dashes or underscores.';
+  return { ok: false, reply: problem(400, detail) };
+}
+
+/** A sender that proves itself by the body's signature or key; `judge` checks that, because it needs the body. */
+const bySender = (source: string) => (): Admitted => ({ ok: true, source, proven: false });
+
+function handle(entrance: Entrance, deps: DoorDeps, budget: Budget): RequestHandler {
+  const { kind } = entrance;
+  const { metrics, log } = deps;
+  return async (req, res) => {
+    const begun = performance.now();
+    const config = deps.config();
+    const limit = config.tocsin.server.max_body;
+    // Room for several bodies of the largest size; a burst of 5,000 ordinary ones (15 kB) is 75 MB.
+    budget.limit = Math.max(4 * limit, 256 * 1024 * 1024);
+    const trace = traceOf(req.headers.traceparent);
+    res.setHeader('x-tocsin-trace', trace);
+
+    const answer = (result: string, reply: Reply, fields: object = {}): void => {
+      send(res, reply);
+      const seconds = (performance.now() - begun) / 1_000;
+      metrics.deliveries.inc({ kind, result });
+      metrics.receiveSeconds.observe({ kind }, seconds);
+      const line = { trace, kind, result, status: reply.status, ms: Math.round(seconds * 1e4) / 10, ...fields };
+      if (result === 'accepted') log.info(line, 'delivery accepted');
+      else log.warn(line, 'delivery refused');
+    };
+
+    const admitted = entrance.admit(req, config, deps.now());
+    if (!admitted.ok) {
+      req.resume();
+      answer(admitted.reply.status === 400 ? 'refused' : 'unauthorized', admitted.reply);
+      return;
+    }
+    const { source, proven } = admitted;
+    const read = await readBody(req, limit, budget);
+    try {
+      const receivedAt = deps.now();
+      const keep = async (place: string, reason: string, raw: Buffer): Promise<boolean> => {
+        const kept = deps.inbox.quarantineBody({ at: receivedAt, source, place, reason, raw });
+        if (!(await committed(kept, entrance.patience, log, trace))) return false;
+        metrics.quarantined.inc({ what: 'body' });
+        return true;
+      };
+      if (!read.ok) {
+        if (read.kept && proven && !(await keep('body', read.detail, read.kept)))
+          answer('unavailable', unavailable(), { source });
+        else answer(unreadable[read.why].result, unreadable[read.why].reply(read), { source, reason: read.detail });
+        return;
+      }
+
+      const checked = entrance.judge(read.body, { req, config, source, now: receivedAt });
+      if (!checked.ok) {
+        const reply = problem(checked.status, checked.detail, {}, checked.headers);
+        if (checked.keep && !(await keep('body', checked.detail, read.body)))
+          answer('unavailable', unavailable(), { source });
+        else answer(checked.status === 400 ? 'refused' : 'unauthorized', reply, { source, reason: checked.detail });
+        return;
+      }
+
+      const from = checked.source ?? source;
+      if (checked.item !== null) {
+        const appended = deps.inbox.append({ kind, source: from, receivedAt, trace, body: checked.item });
+        if (!(await committed(appended, entrance.patience, log, trace))) {
+          answer('unavailable', unavailable(), { source: from });
+          return;
+        }
+        metrics.receivedBytes.inc({ kind }, read.body.length);
+      }
+      if (checked.counted) {
+        metrics.receivedAlerts.inc({ result: 'accepted' }, checked.counted.accepted);
+        metrics.receivedAlerts.inc({ result: 'quarantined' }, checked.counted.quarantined);
+        metrics.quarantined.inc({ what: 'alert' }, checked.counted.quarantined);
+      }
+      const { accepted, quarantined } = checked.counted ?? {};
+      const fields = { source: from, bytes: read.body.length, accepted, quarantined };
+      answer('accepted', { status: checked.status, body: checked.answer }, fields);
+      if (checked.interaction) deps.onSlack(checked.interaction, trace);
+    } finally {
+      read.release();
+    }
+  };
+}
+
+/** What each way of not having a body is called and answered. */
+const unreadable: Record<
+  (BodyRead & { ok: false })['why'],
+  { result: string; reply(read: { detail: string }): Reply }
+> = {
+  'too-large': { result: 'too-large', reply: ({ detail }) => problem(413, detail) },
+  busy: { result: 'unavailable', reply: ({ detail }) => problem(503, detail, {}, { 'retry-after': RETRY_AFTER }) },
+  encoding: { result: 'refused', reply: ({ detail }) => problem(415, detail) },
+  corrupt: { result: 'refused', reply: ({ detail }) => problem(400, detail) },
+  // Nobody reads this; the status is the one that proxies log for a sender that hung up.
+  gone: { result: 'gone', reply: ({ detail }) => problem(400, detail) },
+};
+
+const unavailable = (): Reply =>
+  problem(
+    503,
+    'The store cannot take this now, so it was not accepted; send it again.',
+    {},
+    { 'retry-after': RETRY_AFTER },
+  );
+
+/** Whether a promise of the store came true in time. A commit that comes later than that only makes the retry a repeat. */
+async function committed(
+  work: Promise<unknown>,
+  patience: number,
+  log: DoorDeps['log'],
+  trace: string,
+): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), patience);
+  });
+  try {
+    const result = await Promise.race([work.then(() => 'stored' as const), late]);
+    if (result === 'stored') return true;
+    log.error({ trace, afterMs: patience }, 'the store did not answer in time; the sender was told to try again');
+  } catch (error) {
+    log.error({ trace, err: error }, 'the store did not take a delivery; the sender was told to try again');
+  } finally {
+    clearTimeout(timer);
+  }
+  return false;
+}
