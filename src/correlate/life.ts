@@ -14,8 +14,13 @@ const incidentId = (seed: string, number: number): string =>
   createHash('sha256').update(`${seed}#${number}`).digest('hex').slice(0, 24);
 
 export function say(
-  world: World, incidentId: string, at: number, kind: TimelineEntry['kind'], text: string,
-  by: string | null = null, data: Record<string, unknown> = {},
+  world: World,
+  incidentId: string,
+  at: number,
+  kind: TimelineEntry['kind'],
+  text: string,
+  by: string | null = null,
+  data: Record<string, unknown> = {},
 ): void {
   world.out.timeline.push({ incidentId, at, kind, text, by, data });
 }
@@ -30,7 +35,14 @@ export function touch(world: World, incident: LiveIncident, now: number, urgent 
 }
 
 /** A new incident without members; `seed` makes the id. */
-export function open(world: World, seed: string, tenant: string, startedAt: number, now: number, trace: string): LiveIncident {
+export function open(
+  world: World,
+  seed: string,
+  tenant: string,
+  startedAt: number,
+  now: number,
+  trace: string,
+): LiveIncident {
   const number = world.nextNumber++;
   const state: IncidentState = {
     id: incidentId(seed, number),
@@ -67,7 +79,17 @@ export function open(world: World, seed: string, tenant: string, startedAt: numb
     escalation: null,
     trace,
   };
-  const incident: LiveIncident = { state, doc: null, members: new Map(), firing: 0, pending: [], assessing: null, fresh: true, echo: null, urgent: true };
+  const incident: LiveIncident = {
+    state,
+    doc: null,
+    members: new Map(),
+    firing: 0,
+    pending: [],
+    assessing: null,
+    fresh: true,
+    echo: null,
+    urgent: true,
+  };
   world.incidents.set(state.id, incident);
   say(world, state.id, now, 'opened', `Incident ${number} opened`);
   return incident;
@@ -135,7 +157,12 @@ export const elderOf = (a: LiveIncident, b: LiveIncident): LiveIncident => (a.st
 
 /** The younger's alerts move to the elder; it stays readable as resolved with `mergedInto`. */
 export function merge(
-  world: World, elder: LiveIncident, younger: LiveIncident, reason: string, now: number, by: string | null = null,
+  world: World,
+  elder: LiveIncident,
+  younger: LiveIncident,
+  reason: string,
+  now: number,
+  by: string | null = null,
 ): void {
   for (const [key, alert] of younger.members) {
     alert.incidentId = elder.state.id;
@@ -163,7 +190,8 @@ export function merge(
   say(world, younger.state.id, now, 'merged', `Merged into incident ${elder.state.number}: ${reason}`, by, {
     into: elder.state.id,
   });
-  if (younger.state.status !== 'resolved') resolve(world, younger, now, by, `merged into incident ${elder.state.number}`);
+  if (younger.state.status !== 'resolved')
+    resolve(world, younger, now, by, `merged into incident ${elder.state.number}`);
   else touch(world, younger, now);
   touch(world, elder, now, true);
 }
@@ -195,7 +223,9 @@ export function split(world: World, from: LiveIncident, alerts: Alert[], now: nu
   const moved = new Set(alerts);
   fresh.pending = from.pending.filter((p) => moved.has(p.alert));
   from.pending = from.pending.filter((p) => !moved.has(p.alert));
-  say(world, from.state.id, now, 'split', `${alerts.length} alerts split off as incident ${fresh.state.number}`, by, { into: fresh.state.id });
+  say(world, from.state.id, now, 'split', `${alerts.length} alerts split off as incident ${fresh.state.number}`, by, {
+    into: fresh.state.id,
+  });
   say(world, fresh.state.id, now, 'split', `Split off from incident ${from.state.number}`, by, { from: from.state.id });
   touch(world, from, now, true);
   touch(world, fresh, now, true);
@@ -206,7 +236,11 @@ export function split(world: World, from: LiveIncident, alerts: Alert[], now: nu
 }
 
 /** The alert's row is to be written with the next commit. */
-export function markAlert(world: World, alert: Alert, more: { annotations?: Alert['annotations']; why?: PlacementWhy; deliveryId?: string | null } = {}): void {
+export function markAlert(
+  world: World,
+  alert: Alert,
+  more: { annotations?: Alert['annotations']; why?: PlacementWhy; deliveryId?: string | null } = {},
+): void {
   const key = episodeKey(alert);
   const known = world.written.get(key);
   world.written.set(key, {

@@ -34,7 +34,10 @@ export const pointOf = (alert: Alert): Point => ({
  * resolved, else the one the correlator finds, else a new one. Merges whatever the alert showed to be one story.
  */
 export function place(
-  world: World, rules: PlaceRules, fired: { alert: Alert; previous: Alert | null; trace: string }, now: number,
+  world: World,
+  rules: PlaceRules,
+  fired: { alert: Alert; previous: Alert | null; trace: string },
+  now: number,
 ): LiveIncident {
   const { alert, previous } = fired;
   const { correlator } = rules;
@@ -42,10 +45,17 @@ export function place(
 
   const earlier = previous ? livingOf(world, previous) : null;
   if (earlier && takes(earlier, rules, now)) {
-    if (earlier.state.status === 'resolved') life.reopen(world, earlier, now, null, `${alert.alertname || 'an alert'} fires again`);
+    if (earlier.state.status === 'resolved')
+      life.reopen(world, earlier, now, null, `${alert.alertname || 'an alert'} fires again`);
     life.join(world, earlier, alert, now);
     correlator.assigned(point, earlier.state.id);
-    const why = { rule: 'same-alert', neighbours: [], eps: 0, minPts: 0, note: 'The same alert fired again while its incident was open or had just resolved.' };
+    const why = {
+      rule: 'same-alert',
+      neighbours: [],
+      eps: 0,
+      minPts: 0,
+      note: 'The same alert fired again while its incident was open or had just resolved.',
+    };
     life.markAlert(world, alert, { why });
     return earlier;
   }
@@ -55,19 +65,24 @@ export function place(
   if (home && !takes(home, rules, now)) home = null;
   const others = placement.merges
     .map((m) => ({ incident: living(world, m.incidentId), reason: m.reason }))
-    .filter((m): m is { incident: LiveIncident; reason: string } => m.incident !== null && takes(m.incident, rules, now));
+    .filter(
+      (m): m is { incident: LiveIncident; reason: string } => m.incident !== null && takes(m.incident, rules, now),
+    );
 
-  let incident = home ?? others[0]?.incident ?? life.open(world, point.key, alert.tenant, alert.startsAt, now, fired.trace);
+  let incident =
+    home ?? others[0]?.incident ?? life.open(world, point.key, alert.tenant, alert.startsAt, now, fired.trace);
   for (const { incident: other, reason } of others) {
     if (other === incident) continue;
     const elder = life.elderOf(incident, other);
     const younger = elder === incident ? other : incident;
-    if (elder.state.status === 'resolved' && younger.firing > 0) life.reopen(world, elder, now, null, `merged with incident ${younger.state.number}`);
+    if (elder.state.status === 'resolved' && younger.firing > 0)
+      life.reopen(world, elder, now, null, `merged with incident ${younger.state.number}`);
     life.merge(world, elder, younger, reason, now);
     correlator.merged(younger.state.id, elder.state.id);
     incident = elder;
   }
-  if (incident.state.status === 'resolved') life.reopen(world, incident, now, null, `${alert.alertname || 'a related alert'} fires`);
+  if (incident.state.status === 'resolved')
+    life.reopen(world, incident, now, null, `${alert.alertname || 'a related alert'} fires`);
   life.join(world, incident, alert, now);
   correlator.assigned(point, incident.state.id);
   life.markAlert(world, alert, { why: placement.why });
@@ -84,8 +99,10 @@ function takes(incident: LiveIncident, rules: PlaceRules, now: number): boolean 
 
 function living(world: World, id: string): LiveIncident | null {
   let incident = world.incidents.get(id) ?? null;
-  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1) incident = world.incidents.get(incident.state.mergedInto) ?? null;
+  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1)
+    incident = world.incidents.get(incident.state.mergedInto) ?? null;
   return incident;
 }
 
-const livingOf = (world: World, alert: Alert): LiveIncident | null => (alert.incidentId ? living(world, alert.incidentId) : null);
+const livingOf = (world: World, alert: Alert): LiveIncident | null =>
+  alert.incidentId ? living(world, alert.incidentId) : null;

@@ -1,5 +1,5 @@
-import type { LinkRecord, MemoryRecord, PlacementWhy } from '../domain/effects.ts';
 import type { Labels } from '../domain/alert.ts';
+import type { LinkRecord, MemoryRecord, PlacementWhy } from '../domain/effects.ts';
 import type { Severity } from '../domain/severity.ts';
 
 /** What the correlator may know of one firing episode. Times are epoch ms. */

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+const unit = z.number().min(0).max(1);
+const ms = z.number().min(0);
+
+/** The fitted parameters of correlation: `models/correlation.json`. All times are milliseconds. */
+export const CorrelationModel = z.strictObject({
+  kind: z.literal('correlation'),
+  version: z.string(),
+  /** Two alerts are neighbours when their distance is at most `eps`; a core point has `minPts` neighbours, itself included. */
+  eps: unit,
+  minPts: z.int().min(1),
+  /** Time scale: `k` / local onsets per ms, clipped; before anything is known the rate is `priorCount` onsets in `priorMs`. */
+  time: z.strictObject({
+    k: z.number().positive(),
+    minMs: ms,
+    maxMs: ms,
+    priorCount: z.number().positive(),
+    priorMs: ms,
+    halfLifeMs: ms,
+  }),
+  /** What a relation in the service graph is worth: by hops (index 0 is the same service), unknown, or a shared host. */
+  connectivity: z.strictObject({
+    hops: z.array(unit).min(1),
+    unknown: unit,
+    host: unit,
+    hubDegree: z.int().min(1),
+  }),
+  /** Relevance of a rule: how much more often than chance its alerts have company. */
+  relevance: z.strictObject({
+    companionMs: ms,
+    priorMean: unit,
+    priorCount: z.number().positive(),
+    priorChance: unit,
+    floor: unit,
+    burstServices: z.int().min(2),
+    burstMs: ms,
+    burst: unit,
+    halfLifeMs: ms,
+  }),
+  /** How far disagreement on a soft fact can lower the affinity: 0 ignores the fact, 1 lets it veto. */
+  soft: z.strictObject({ labels: unit, text: unit, deploy: unit, group: unit }),
+  /** Cohesion guard against chaining. */
+  guard: z.strictObject({
+    cohesion: unit,
+    sample: z.int().min(1),
+    maxSpanMs: ms,
+    maxSize: z.int().min(2),
+  }),
+});
+export type CorrelationModel = z.infer<typeof CorrelationModel>;
+
+/** The model out of parsed JSON; throws with every fault listed, since a wrong model must not start. */
+export function parseCorrelationModel(json: unknown): CorrelationModel {
+  const parsed = CorrelationModel.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new Error(
+    `models/correlation.json is unusable: ${z.prettifyError(parsed.error)}. Restore the shipped file or run npm run train.`,
+  );
+}

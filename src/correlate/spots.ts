@@ -1,0 +1,195 @@
+import type { Connectivity } from './connectivity.ts';
+import type { Features } from './features.ts';
+
+/** One live point in the index. `cluster` is the incident it lives in. */
+export type Entry = {
+  key: string;
+  alert: string;
+  at: number;
+  features: Features;
+  spot: Spot;
+  /** Neighbours within eps so far, itself included; exact up to minPts, which is all that DBSCAN asks. */
+  neighbours: number;
+  core: boolean;
+  /** Part of a burst: the same rule began on several services within a minute. */
+  burst: boolean;
+  /** Had company (another alert, same or neighbouring spot) within the companion time. */
+  company: boolean;
+  cluster: Cluster | null;
+  gone: boolean;
+};
+
+/** One incident as the correlator sees it. `mergedInto` chains to the incident that took it over. */
+export type Cluster = {
+  id: string;
+  mergedInto: Cluster | null;
+  closed: boolean;
+  size: number;
+  firstOnset: number;
+  lastOnset: number;
+  /** Members the cohesion guard measures against: the newest, at most `guard.sample`. */
+  sample: Entry[];
+  /** Member alerts that a person linked or separated. */
+  linked: Set<string> | null;
+};
+
+/** The live points of one rule at one spot, by onset. Removed ones stay until half the list is dead: removal is O(1). */
+export type Cell = { rule: string; list: Entry[]; dead: number };
+
+/** Where alerts are: one service (or call, or host) in one namespace, with the live points of each rule in order of onset. */
+export type Spot = {
+  key: string;
+  features: Features;
+  cells: Map<string, Cell>;
+  /** Live spots that are connected with this one at all, itself first. */
+  near: { spot: Spot; connectivity: number }[];
+  live: number;
+};
+
+/** At most this many neighbouring spots are kept for one spot; names made up by a hostile sender must not cost n². */
+const nearLimit = 512;
+
+/**
+ * The index: spots by service name, by site (for services the graph does not know) and by host; inside a spot one list per
+ * rule, sorted by onset. Finding the neighbours of a point touches the spots connected with its own, and in each list only
+ * the stretch of time in reach.
+ */
+export type SpotIndex = {
+  insert(entry: Omit<Entry, 'spot'>): Entry;
+  remove(entry: Entry): void;
+  size(): number;
+};
+
+export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): SpotIndex {
+  const spots = new Map<string, Spot>();
+  const byName = new Map<string, Set<Spot>>();
+  const byHost = new Map<string, Set<Spot>>();
+  const bySite = new Map<string, Set<Spot>>();
+  const offGraph = new Map<string, Set<Spot>>();
+  let size = 0;
+
+  const names = (f: Features): string[] => {
+    const list = f.service === null ? [`\u0001${f.alertname}`] : [f.service];
+    if (f.destination !== null) list.push(f.destination);
+    return list.map((name) => `${f.tenant}\n${name}`);
+  };
+  const hostKey = (f: Features): string | null => (f.host === null ? null : `${f.tenant}\n${f.host}`);
+
+  function candidates(f: Features): Set<Spot> {
+    const found = new Set<Spot>();
+    const take = (set: Iterable<Spot> | undefined): void => {
+      for (const spot of set ?? []) {
+        if (found.size >= limit) return;
+        found.add(spot);
+      }
+    };
+    for (const name of names(f)) take(byName.get(name));
+    const host = hostKey(f);
+    if (host !== null) take(byHost.get(host));
+    for (const service of [f.service, f.destination]) {
+      if (service === null) continue;
+      const reach = connectivity.reach(service, f.namespace);
+      if (reach.size <= byName.size) for (const name of reach.keys()) take(byName.get(`${f.tenant}\n${name}`));
+      else {
+        const prefix = `${f.tenant}\n`;
+        for (const [name, set] of byName) {
+          if (name.startsWith(prefix) && reach.has(name.slice(prefix.length))) take(set);
+        }
+      }
+    }
+    // Newest first would be nicer, but a Set gives the oldest first; within one window the difference is nil.
+    take(connectivity.onGraph(f) ? offGraph.get(f.site) : bySite.get(f.site));
+    return found;
+  }
+
+  function spotOf(f: Features): Spot {
+    const key = f.host === null || f.service === null ? f.spot : `${f.spot}\n${f.host}`;
+    const known = spots.get(key);
+    if (known) return known;
+    const spot: Spot = { key, features: f, cells: new Map(), near: [], live: 0 };
+    spot.near.push({ spot, connectivity: 1 });
+    for (const other of candidates(f)) {
+      const c = connectivity.of(f, other.features);
+      if (c <= 0) continue;
+      spot.near.push({ spot: other, connectivity: c });
+      other.near.push({ spot, connectivity: c });
+    }
+    spots.set(key, spot);
+    for (const name of names(f)) addTo(byName, name, spot);
+    const host = hostKey(f);
+    if (host !== null) addTo(byHost, host, spot);
+    addTo(bySite, f.site, spot);
+    if (!connectivity.onGraph(f)) addTo(offGraph, f.site, spot);
+    return spot;
+  }
+
+  function dropSpot(spot: Spot): void {
+    spots.delete(spot.key);
+    for (const name of names(spot.features)) removeFrom(byName, name, spot);
+    const host = hostKey(spot.features);
+    if (host !== null) removeFrom(byHost, host, spot);
+    removeFrom(bySite, spot.features.site, spot);
+    removeFrom(offGraph, spot.features.site, spot);
+    for (const { spot: other } of spot.near) {
+      if (other === spot) continue;
+      const i = other.near.findIndex((n) => n.spot === spot);
+      if (i >= 0) other.near.splice(i, 1);
+    }
+  }
+
+  return {
+    insert(fresh) {
+      const spot = spotOf(fresh.features);
+      const entry: Entry = { ...fresh, spot };
+      const cell = spot.cells.get(fresh.features.rule);
+      if (!cell) spot.cells.set(fresh.features.rule, { rule: fresh.features.rule, list: [entry], dead: 0 });
+      else cell.list.splice(firstAfter(cell.list, entry.features.onset), 0, entry);
+      spot.live += 1;
+      size += 1;
+      return entry;
+    },
+    remove(entry) {
+      if (entry.gone) return;
+      entry.gone = true;
+      const { spot } = entry;
+      const cell = spot.cells.get(entry.features.rule);
+      if (cell) {
+        cell.dead += 1;
+        if (cell.dead === cell.list.length) spot.cells.delete(cell.rule);
+        else if (cell.dead * 2 > cell.list.length) {
+          cell.list = cell.list.filter((e) => !e.gone);
+          cell.dead = 0;
+        }
+      }
+      spot.live -= 1;
+      size -= 1;
+      if (spot.live === 0) dropSpot(spot);
+    },
+    size: () => size,
+  };
+}
+
+/** Index of the first entry of the list whose onset is later than `onset`. */
+export function firstAfter(list: readonly Entry[], onset: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.features.onset <= onset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function addTo(table: Map<string, Set<Spot>>, key: string, spot: Spot): void {
+  const set = table.get(key);
+  if (set) set.add(spot);
+  else table.set(key, new Set([spot]));
+}
+
+function removeFrom(table: Map<string, Set<Spot>>, key: string, spot: Spot): void {
+  const set = table.get(key);
+  if (!set) return;
+  set.delete(spot);
+  if (set.size === 0) table.delete(key);
+}

@@ -1,0 +1,94 @@
+import type { Point, ServiceGraph } from '../correlate/types.ts';
+import type { Deploy } from '../domain/deploy.ts';
+import type { ServiceMetric } from '../domain/facts.ts';
+import type { Evidence, RootCause } from '../domain/incident.ts';
+import { severityRank } from '../domain/severity.ts';
+import { causalChain } from './causes/chain.ts';
+import { evidenceOf } from './causes/evidence.ts';
+import { type CausesModel, signalNames } from './causes/model.ts';
+import { type Candidate, candidatesOf } from './causes/signals.ts';
+
+/** An alert of the incident; `anomaly` 0..1 is how far its own series left the expected range, when known. */
+export type CauseAlert = Point & { status: 'firing' | 'resolved'; anomaly?: number };
+
+/** Everything ranking may look at. Times are epoch ms. */
+export type CausesInput = {
+  alerts: CauseAlert[];
+  graph: ServiceGraph;
+  deploys: Deploy[];
+  serviceMetrics: ServiceMetric[];
+  /** What people said of causes in this incident. */
+  feedback?: { kind: 'right-cause' | 'wrong-cause'; service: string }[];
+  startedAt: number;
+  now: number;
+};
+
+/** At most this many are shown; the tail of a softmax is noise. */
+const shown = 8;
+
+/**
+ * Ranked candidates, best first, with calibrated probability, evidence in words and the chain to the symptom.
+ *
+ * Each candidate's score is a weighted sum of its signals (models/causes.json); a softmax over the candidates gives shares
+ * and Platt scaling (Platt 1999) makes the top one mean what it says. Empty when no alert names a service. Below
+ * `model.clear` the confidence is low: no clear cause.
+ */
+export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] {
+  const candidates = candidatesOf(input, model);
+  if (candidates.length === 0) return [];
+  const scored = candidates
+    .map((candidate) => ({ candidate, score: scoreOf(candidate, model) }))
+    .sort(
+      (a, b) =>
+        b.score - a.score ||
+        firstOnset(a.candidate) - firstOnset(b.candidate) ||
+        compare(a.candidate.key, b.candidate.key),
+    );
+  const best = scored[0]!.score;
+  const exps = scored.map(({ score }) => Math.exp((score - best) / model.temperature));
+  const total = exps.reduce((sum, e) => sum + e, 0);
+  return scored.slice(0, shown).map(({ candidate }, i) => {
+    const probability = calibrate(exps[i]! / total, model);
+    const lead = leadAlert(candidate);
+    return {
+      service: candidate.service,
+      namespace: candidate.namespace,
+      alertname: lead?.alertname ?? null,
+      fingerprint: lead ? lead.alert.slice(lead.alert.lastIndexOf('/') + 1) : null,
+      deployId: candidate.deploy?.deploy.id ?? null,
+      probability: Math.round(probability * 1000) / 1000,
+      confidence: probability >= model.high ? 'high' : probability >= model.clear ? 'medium' : 'low',
+      evidence: evidenceOf(candidate, input, model),
+      causalChain: causalChain(candidate, input),
+    };
+  });
+}
+
+/** The service to suspect first, or null when nothing is clear enough to act on. */
+export function topSuspect(causes: readonly RootCause[]): RootCause | null {
+  const first = causes[0];
+  return first && first.confidence !== 'low' ? first : null;
+}
+
+export const scoreOf = (candidate: Candidate, model: CausesModel): number =>
+  signalNames.reduce((sum, name) => sum + (model.weights[name] ?? 0) * candidate.signals[name], 0);
+
+/** Platt scaling on the log odds, monotone, so it never changes the order. */
+function calibrate(share: number, model: CausesModel): number {
+  const p = Math.min(1 - 1e-6, Math.max(1e-6, share));
+  return 1 / (1 + Math.exp(-(model.platt.a * Math.log(p / (1 - p)) + model.platt.b)));
+}
+
+const firstOnset = (c: Candidate): number =>
+  Math.min(...c.alerts.map((a) => a.startsAt), ...c.calledIn.map((a) => a.startsAt));
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The candidate's own worst and earliest alert. */
+function leadAlert(c: Candidate): CauseAlert | null {
+  const sorted = [...c.alerts].sort(
+    (a, b) => severityRank(a.severity) - severityRank(b.severity) || a.startsAt - b.startsAt || compare(a.key, b.key),
+  );
+  return sorted[0] ?? null;
+}
+
+export type { Evidence };

@@ -1,0 +1,31 @@
+import type { CausesInput } from '../causes.ts';
+import type { Candidate } from './signals.ts';
+
+/** Longer chains are cut: nobody reads them. */
+const longest = 8;
+
+/**
+ * From the root to the symptom: up the callers, through services of the incident where there are any, to the alerting
+ * service that is farthest from the root (what users see). Only the root, when nobody above it alerts.
+ */
+export function causalChain(candidate: Candidate, input: CausesInput): string[] {
+  const alerting = new Set<string>();
+  for (const a of input.alerts) if (a.service !== null) alerting.add(a.service);
+  const cameFrom = new Map<string, string | null>([[candidate.service, null]]);
+  let symptom = candidate.service;
+  for (const service of cameFrom.keys()) {
+    if (cameFrom.size > 4096) break;
+    const callers = [...input.graph.callers(service, candidate.namespace)];
+    // Alerting callers first: of two equally short ways the one that shows the trouble is the likelier.
+    callers.sort((a, b) => Number(alerting.has(b)) - Number(alerting.has(a)) || (a < b ? -1 : 1));
+    for (const caller of callers) {
+      if (cameFrom.has(caller)) continue;
+      cameFrom.set(caller, service);
+      if (alerting.has(caller)) symptom = caller;
+    }
+  }
+  const chain: string[] = [];
+  for (let at: string | null = symptom; at !== null; at = cameFrom.get(at) ?? null) chain.unshift(at);
+  if (chain.length <= longest) return chain;
+  return [...chain.slice(0, longest - 1), chain.at(-1)!];
+}
