@@ -223,7 +223,7 @@ function removeStale(server: Server, stale: Postmaster): void {
 const settings: Record<string, string | number> = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '', // a stale socket lock after kill -9 would stop the next start
-  max_connections: 60,
+  max_connections: 100,
   superuser_reserved_connections: 3,
   shared_buffers: '64MB',
   fsync: 'on',
