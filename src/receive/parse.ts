@@ -151,10 +151,10 @@ function parseEach(
 }
 
 /** An alert that passed `faultOf`; everything but `labels` may still be of any type. */
-type UsableAlert = Record<string, unknown> & { labels: Record<string, unknown> };
+export type UsableAlert = Record<string, unknown> & { labels: Record<string, unknown> };
 
 /** Why an alert cannot be used at all: without labels nobody can say what it is, and a wrong status would be a guess. */
-function faultOf(alert: unknown): { place: string; reason: string } | null {
+export function faultOf(alert: unknown): { place: string; reason: string } | null {
   if (!isObject(alert)) return { place: '', reason: `an alert must be an object, this is ${kindOf(alert)}` };
   const labels = alert.labels;
   if (!isObject(labels)) return { place: '.labels', reason: `labels must be an object, this is ${kindOf(labels)}` };
@@ -217,7 +217,8 @@ function seenInApi(alert: UsableAlert, context: ParseContext): SeenAlert {
   return seen(alert, times, { groupKey: null, receiver: null }, context);
 }
 
-function seen(
+/** The alert with its times as the caller understood them, everything else cleaned and derived. `alert` has passed `faultOf`. */
+export function seen(
   alert: UsableAlert,
   times: Pick<SeenAlert, 'status' | 'startsAt' | 'startsAtSent' | 'endsAt' | 'expiresAt'>,
   group: { groupKey: string | null; receiver: string | null },

@@ -1,0 +1,88 @@
+import type { Alert } from '../domain/alert.ts';
+import type { Poll } from './poll.ts';
+import type { SeenAlert } from './seen.ts';
+
+/**
+ * An Alertmanager that started less than this ago does not have its alerts back yet: they live in its memory only.
+ * Prometheus sends each firing alert again every minute and other clients within resolve_timeout (5 min); twice that.
+ */
+export const TRUSTED_AFTER_MS = 10 * 60_000;
+/**
+ * How long an alert may fire there without a webhook before the webhook counts as lost: the default group_interval (5 min)
+ * is the longest an Alertmanager legitimately waits, plus a minute.
+ */
+export const LOST_AFTER_MS = 6 * 60_000;
+/** HA twins may stamp the same episode a little differently. */
+const SAME_START_MS = 60_000;
+
+/** As much of a current episode as the judgement needs; `Alert` has it. */
+export type KnownAlert = Pick<Alert, 'fingerprint' | 'status' | 'startsAt' | 'lastSeenAt' | 'receiver'>;
+
+export type Reconciliation = {
+  /** Close these as `reconciled`. */
+  resolve: { fingerprint: string; endsAt: number }[];
+  /** These fire there as well: they were seen at `poll.polledAt`. */
+  confirm: string[];
+  /** These fire there and are not known to fire here: their webhook was lost. Treat each as if it had been received. */
+  fire: SeenAlert[];
+  /** Give this to the next call for the same source. */
+  history: ReadonlySet<string>;
+};
+
+const absent = (fingerprint: string): string => `absent ${fingerprint}`;
+const unknown = (fingerprint: string): string => `unknown ${fingerprint}`;
+
+/**
+ * Compares what is known of one source with what its Alertmanager lists. Alertmanager sends no resolve for an alert that
+ * ended while silenced or inhibited, and loses webhooks; its list knows. Nothing is believed at once: an alert must be
+ * missing (or unknown) in two polls in a row, and the Alertmanager must have been up for `TRUSTED_AFTER_MS`, since after
+ * a restart its list is empty. A failed poll never gets here, so it confirms and closes nothing.
+ *
+ * `known` are the current episodes of that source, firing and lately ended; what was seen after the poll began is left
+ * alone. `fire` names only alerts that a receiver of ours is meant to get (a receiver under which `known` alerts came) and
+ * that Alertmanager was not told to keep quiet. `history` is what the previous call for this source returned.
+ */
+export function reconcile(known: Iterable<KnownAlert>, poll: Poll, history: ReadonlySet<string>): Reconciliation {
+  const result = { resolve: [], confirm: [], fire: [], history: new Set<string>() } as Reconciliation & {
+    history: Set<string>;
+  };
+  const listed = new Map(poll.alerts.map((alert) => [alert.seen.fingerprint, alert]));
+  const trusted = poll.uptimeSince !== null && poll.polledAt - poll.uptimeSince >= TRUSTED_AFTER_MS;
+  const ours = new Set<string>();
+  const byFingerprint = new Map<string, KnownAlert>();
+
+  for (const alert of known) {
+    byFingerprint.set(alert.fingerprint, alert);
+    if (alert.receiver !== null) ours.add(alert.receiver);
+    if (alert.status !== 'firing' || alert.lastSeenAt >= poll.polledAt) continue;
+    const there = listed.get(alert.fingerprint);
+    if (there && there.seen.status === 'firing') {
+      result.confirm.push(alert.fingerprint);
+    } else if (there && there.seen.startsAt >= alert.startsAt - SAME_START_MS) {
+      result.resolve.push({ fingerprint: alert.fingerprint, endsAt: there.seen.endsAt ?? poll.polledAt });
+    } else if (!trusted) {
+      // Neither believed nor remembered: the first trusted poll begins the count.
+    } else if (history.has(absent(alert.fingerprint))) {
+      result.resolve.push({ fingerprint: alert.fingerprint, endsAt: poll.polledAt });
+    } else {
+      result.history.add(absent(alert.fingerprint));
+    }
+  }
+
+  for (const { seen, suppressed, receivers } of poll.alerts) {
+    if (suppressed || seen.status !== 'firing' || poll.polledAt - seen.startsAt < LOST_AFTER_MS) continue;
+    if (!receivers.some((receiver) => ours.has(receiver))) continue;
+    if (isKnownThere(byFingerprint.get(seen.fingerprint), seen, poll.polledAt)) continue;
+    const receiver = receivers.find((name) => ours.has(name)) ?? null;
+    if (history.has(unknown(seen.fingerprint))) result.fire.push({ ...seen, receiver });
+    else result.history.add(unknown(seen.fingerprint));
+  }
+  return result;
+}
+
+/** Whether this firing is no news here: the same episode fires, or word of the alert came after the poll began. */
+function isKnownThere(alert: KnownAlert | undefined, seen: SeenAlert, polledAt: number): boolean {
+  if (!alert) return false;
+  if (alert.lastSeenAt >= polledAt) return true;
+  return alert.status === 'firing' && seen.startsAt <= alert.startsAt + SAME_START_MS;
+}
