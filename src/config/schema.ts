@@ -480,3 +480,10 @@ export type Config = {
   /** Channels switched off because a reference is unset, and other things to say at start. */
   warnings: string[];
 };
+
+export type FileName = keyof typeof files;
+export const fileNames = Object.keys(files) as FileName[];
+
+/** The file that a top-level key belongs to, or null: `teams` written in tocsin.yaml is told to move to routing.yaml. */
+export const fileOfKey = (key: string): FileName | null =>
+  fileNames.find((name) => Object.hasOwn(files[name].shape, key)) ?? null;

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import { type Dirent, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { closest, type Fault } from './fault.ts';
+import { resolveReferences } from './references.ts';
+import { type Config, type FileName, fileNames, files } from './schema.ts';
+import { schemaFaults } from './schema-faults.ts';
+import { keepSecrets } from './secrets.ts';
+import { crossCheck } from './semantics.ts';
+import type { Tree } from './spot.ts';
+import { parseYaml, unread, type YamlFile } from './yaml-file.ts';
+
+/**
+ * The tree, or every fault in it. `warnings` are told and lived with: channels that are off, names not catalogued.
+ * `unusable`: there is no such folder, so there is nothing to check (exit code 2, not 1).
+ */
+export type LoadResult =
+  | { ok: true; config: Config; warnings: Fault[] }
+  | { ok: false; faults: Fault[]; warnings: Fault[]; unusable: boolean };
+
+/**
+ * Reads and checks the whole tree in `dir`, taking secrets from `env` and from files. Never throws on what a user can have
+ * written; every fault of every file comes back at once, ordered by file and line. A missing file is its defaults.
+ */
+export function loadConfig(dir: string, env: Readonly<Record<string, string | undefined>>): LoadResult {
+  const listing = list(dir);
+  if ('fault' in listing) return { ok: false, faults: [listing.fault], warnings: [], unusable: true };
+
+  const tree: Tree = {};
+  for (const name of fileNames) if (listing.names.includes(name)) tree[name] = readYaml(join(dir, name));
+  const parsed = validate(tree);
+  const crossed = crossCheck(tree);
+  const references = resolveReferences(tree, dir, env);
+  const strays = strayFiles(dir, listing.names);
+
+  const syntax = fileNames.flatMap((name) => tree[name]?.faults ?? []);
+  const faults = inOrder([...syntax, ...parsed.faults, ...crossed.faults, ...references.faults, ...strays.faults]);
+  const warnings = inOrder([...references.warnings, ...crossed.warnings, ...strays.warnings]);
+  if (Object.keys(tree).length === 0) warnings.push(emptyFolder(dir));
+  if (faults.length > 0 || parsed.values === null) return { ok: false, faults, warnings, unusable: false };
+
+  const config: Config = {
+    dir,
+    hash: hashOf(parsed.values),
+    tocsin: parsed.values['tocsin.yaml'],
+    business: parsed.values['business-context.yaml'],
+    routing: withDefaultTeam(parsed.values['routing.yaml']),
+    suppression: parsed.values['suppression.yaml'],
+    patterns: parsed.values['patterns.yaml'],
+    secrets: keepSecrets(references.values),
+    warnings: warnings.map((w) => `${w.message}. ${w.instead}`),
+  };
+  return { ok: true, config, warnings };
+}
+
+function list(dir: string): { names: string[] } | { fault: Fault } {
+  try {
+    const entries: Dirent[] = readdirSync(dir, { withFileTypes: true });
+    return { names: entries.map((entry) => entry.name) };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const message =
+      code === 'ENOENT'
+        ? 'there is no such folder'
+        : code === 'ENOTDIR'
+          ? 'this is a file, not a folder'
+          : `this folder cannot be read (${code})`;
+    const instead = 'Name the folder that holds tocsin.yaml with --config or TOCSIN_CONFIG.';
+    return { fault: { file: dir, line: 1, column: 1, message, instead } };
+  }
+}
+
+function readYaml(file: string): YamlFile {
+  try {
+    return parseYaml(file, readFileSync(file));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === undefined) throw error;
+    const message = code === 'EISDIR' ? 'this is a folder, not a file' : `this file cannot be read (${code})`;
+    return unread(
+      file,
+      { line: 1, column: 1 },
+      message,
+      'Let the user that runs Tocsin read it, or remove it to take its defaults.',
+    );
+  }
+}
+
+type Values = { [Name in FileName]: ReturnType<(typeof files)[Name]['parse']> };
+
+function validate(tree: Tree): { values: Values | null; faults: Fault[] } {
+  const faults: Fault[] = [];
+  const values: Partial<Record<FileName, unknown>> = {};
+  for (const name of fileNames) {
+    const yaml = tree[name];
+    if (yaml && yaml.faults.length > 0 && yaml.data === null) continue;
+    const result = files[name].safeParse(withoutEmptyKeys(yaml?.data ?? {}));
+    if (result.success) values[name] = result.data;
+    else if (yaml) faults.push(...schemaFaults(yaml, files[name], result.error.issues));
+  }
+  return { values: fileNames.every((name) => name in values) ? (values as Values) : null, faults };
+}
+
+/** `prometheus:` with every line under it commented out means the same as no `prometheus` at all. */
+function withoutEmptyKeys(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
+  return Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null));
+}
+
+/** Without `default_team` there is still a team to name, which reaches the log alone. */
+function withDefaultTeam(routing: Values['routing.yaml']): Values['routing.yaml'] {
+  const name = routing.routes.default_team;
+  if (Object.hasOwn(routing.teams, name)) return routing;
+  return { ...routing, teams: { ...routing.teams, [name]: {} } };
+}
+
+/** A misspelt file name would silently mean "all defaults". Files with names of their own are none of our business. */
+function strayFiles(dir: string, names: string[]): { faults: Fault[]; warnings: Fault[] } {
+  const faults: Fault[] = [];
+  for (const name of names) {
+    const stem = /^(.+)\.ya?ml$/.exec(name)?.[1];
+    if (stem === undefined || (fileNames as string[]).includes(name)) continue;
+    const meant = closest(
+      stem,
+      fileNames.map((known) => known.replace('.yaml', '')),
+    );
+    if (meant === null || names.includes(`${meant}.yaml`)) continue;
+    const at = { file: join(dir, name), line: 1, column: 1 };
+    faults.push({ ...at, message: 'this file is not read', instead: `Did you mean ${meant}.yaml? Rename it.` });
+  }
+  return { faults, warnings: [] };
+}
+
+const emptyFolder = (dir: string): Fault => ({
+  file: dir,
+  line: 1,
+  column: 1,
+  message: `this folder holds none of ${fileNames.join(', ')}: everything is at its default`,
+  instead: 'Name another folder with --config or TOCSIN_CONFIG, or start from the shipped sample.',
+});
+
+function inOrder(faults: Fault[]): Fault[] {
+  const rank = (fault: Fault) => fileNames.findIndex((name) => fault.file.endsWith(name));
+  return faults.sort((a, b) => rank(a) - rank(b) || a.line - b.line || a.column - b.column);
+}
+
+/**
+ * Twelve hexadecimal digits that name the tree: SHA-256 over the validated values with their keys sorted. The same for the
+ * same settings wherever they lie, however they are laid out, and whatever the secrets are.
+ */
+function hashOf(values: Values): string {
+  const sorted = (_key: string, value: unknown): unknown =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : value;
+  return createHash('sha256').update(JSON.stringify(values, sorted)).digest('hex').slice(0, 12);
+}

@@ -1,0 +1,351 @@
+import { type Matcher, matcherText, parseMatcher } from '../route/matchers.ts';
+import { type Fault, insteadOf } from './fault.ts';
+import { parseDuration } from './schema.ts';
+import { child, entries, faultAt, items, type Spot, spot, type Tree, text } from './spot.ts';
+
+/** Faults refuse the tree; warnings are said and lived with. */
+export type Findings = { faults: Fault[]; warnings: Fault[] };
+
+/** `targets` is null when tocsin.yaml cannot be read: then nothing can be said about them. */
+type Names = {
+  teams: string[];
+  people: string[];
+  policies: string[];
+  schedules: string[];
+  targets: string[] | null;
+};
+
+/**
+ * What no schema can see: names that refer to nothing, matchers that cannot be read, routes that nothing reaches, windows
+ * without a time. A name that refers to nothing is a fault, with two exceptions that a growing catalogue needs, told as
+ * warnings: a `depends_on` that is not catalogued, and an `owner` that is no team (its alerts go to `default_team`). So is
+ * everything for which the contract says what happens at run time: a channel that is not configured, a person without an
+ * address.
+ */
+export function crossCheck(tree: Tree): Findings {
+  const found: Findings = { faults: [], warnings: [] };
+  const namesIn = (file: 'routing.yaml' | 'tocsin.yaml', ...path: string[]) =>
+    entries(spot(tree, file, ...path)).map(([name]) => name);
+  const blind = tree['tocsin.yaml']?.data === null && tree['tocsin.yaml'].faults.length > 0;
+  const names: Names = {
+    teams: namesIn('routing.yaml', 'teams'),
+    people: namesIn('routing.yaml', 'people'),
+    policies: namesIn('routing.yaml', 'escalation_policies'),
+    schedules: namesIn('routing.yaml', 'schedules'),
+    targets: blind ? null : namesIn('tocsin.yaml', 'channels', 'webhook', 'targets'),
+  };
+  checkMatchers(tree, found);
+  checkRoutes(tree, names, found);
+  checkTeamsAndPeople(tree, names, found);
+  checkEscalation(tree, names, found);
+  checkSchedules(tree, names, found);
+  checkServices(tree, names, found);
+  checkWindows(tree, found);
+  checkPlainPasswords(tree, found);
+  checkRepeatedNames(tree, found);
+  return found;
+}
+
+/** A name that must be one of the known, after its prefix. */
+function mustExist(at: Spot | null, known: readonly string[] | null, what: string, found: Findings, prefix = ''): void {
+  const name = text(at);
+  if (at === null || name === null || known === null || known.includes(name.slice(prefix.length))) return;
+  const wanted = name.slice(prefix.length);
+  const instead = insteadOf(wanted, known, what).replace(/`(.+?)`/, (_, guess) => `\`${prefix}${guess}\``);
+  found.faults.push(faultAt(at, `there is no ${what} "${wanted}"`, instead));
+}
+
+function checkMatchers(tree: Tree, found: Findings): void {
+  for (const list of matcherLists(tree)) {
+    for (const one of items(list)) {
+      const written = text(one);
+      const parsed = written === null ? null : parseMatcher(written);
+      if (!parsed || parsed.ok) continue;
+      const [message, instead] = parsed.message.split('; write ', 2);
+      found.faults.push(
+        faultAt(
+          one,
+          `bad matcher: ${message}`,
+          `Write ${instead ?? 'it as in Alertmanager, for example service=~"pay.*"'} instead.`,
+        ),
+      );
+    }
+  }
+}
+
+function matcherLists(tree: Tree): Spot[] {
+  const withMatch = [
+    ...items(spot(tree, 'tocsin.yaml', 'heartbeats')),
+    ...items(spot(tree, 'tocsin.yaml', 'suppress', 'overrides')),
+    ...['maintenance_windows', 'noise', 'business_hours', 'floors'].flatMap((key) =>
+      items(spot(tree, 'suppression.yaml', key)),
+    ),
+    ...items(spot(tree, 'patterns.yaml', 'patterns')),
+    ...allRoutes(spot(tree, 'routing.yaml', 'routes')),
+  ];
+  return withMatch.flatMap((at) => child(at, 'match') ?? []);
+}
+
+/** The root and every route under it. */
+function allRoutes(root: Spot | null): Spot[] {
+  return root === null ? [] : [root, ...items(child(root, 'routes')).flatMap(allRoutes)];
+}
+
+function checkRoutes(tree: Tree, names: Names, found: Findings): void {
+  const root = spot(tree, 'routing.yaml', 'routes');
+  mustExist(child(root, 'default_team'), names.teams, 'team', found);
+  const configured = new Set(['log', ...entries(spot(tree, 'tocsin.yaml', 'channels')).map(([kind]) => kind)]);
+  const missing = new Map<string, Spot>();
+  for (const route of allRoutes(root)) {
+    mustExist(child(route, 'team'), names.teams, 'team', found);
+    mustExist(child(route, 'escalation'), names.policies, 'escalation policy', found);
+    for (const channel of items(child(route, 'channels'))) {
+      const [kind, target] = (text(channel) ?? '').split(':', 2);
+      if (target !== undefined) mustExist(channel, names.targets, 'webhook target', found, 'webhook:');
+      else if (kind && !configured.has(kind) && !missing.has(kind)) missing.set(kind, channel);
+    }
+  }
+  if (names.targets !== null) {
+    for (const [kind, at] of missing) {
+      if (['slack', 'pagerduty', 'email', 'webhook'].includes(kind))
+        found.warnings.push(
+          faultAt(
+            at,
+            `${kind} is off: channels.${kind} is not configured`,
+            `Configure it in tocsin.yaml; until then the route's next channel, at last the log, gets its messages.`,
+          ),
+        );
+    }
+  }
+  if (root) checkReachable(root, [], found);
+}
+
+/** Finds routes that no alert can get to. Only what is certain is said: regexes are compared as text. */
+function checkReachable(parent: Spot, inherited: readonly Matcher[], found: Findings): void {
+  const before: { texts: Set<string>; at: Spot }[] = [];
+  for (const route of items(child(parent, 'routes'))) {
+    const parsed = items(child(route, 'match')).map((m) => parseMatcher(text(m) ?? ''));
+    const own = parsed.flatMap((p) => (p.ok ? [p.matcher] : []));
+    if (own.length !== parsed.length) continue;
+    const texts = new Set(own.map(matcherText));
+    const earlier = before.find((b) => [...b.texts].every((one) => texts.has(one)));
+    const clash = contradiction([...inherited, ...own]);
+    if (earlier) {
+      const line = earlier.at.yaml.place(earlier.at.path).line;
+      found.faults.push(
+        faultAt(
+          route,
+          `no alert reaches this route: the one in line ${line} takes all it would match`,
+          'Write it before that one, or give that one `continue: true`.',
+        ),
+      );
+    } else if (clash) {
+      found.faults.push(
+        faultAt(
+          route,
+          `no alert reaches this route: ${clash} exclude each other`,
+          'Mend the matchers here or of the route around it.',
+        ),
+      );
+    } else if (child(route, 'continue')?.value !== true) before.push({ texts, at: route });
+    checkReachable(route, [...inherited, ...own], found);
+  }
+}
+
+/** Two matchers that no value of a label satisfies together, in words. */
+function contradiction(matchers: readonly Matcher[]): string | null {
+  for (const a of matchers) {
+    if (a.op !== '=') continue;
+    for (const b of matchers) {
+      const excludes = a.name === b.name && (b.op === '=' ? a.value !== b.value : b.op === '!=' && a.value === b.value);
+      if (excludes) return `${matcherText(a)} and ${matcherText(b)}`;
+    }
+  }
+  return null;
+}
+
+function checkTeamsAndPeople(tree: Tree, names: Names, found: Findings): void {
+  for (const [name, team] of entries(spot(tree, 'routing.yaml', 'teams'))) {
+    for (const target of items(child(team, 'webhook'))) mustExist(target, names.targets, 'webhook target', found);
+    // The log prints for everyone, so a team without an address is no fault; but it is seldom meant.
+    if (team.value !== null && entries(team).length === 0 && name !== 'default') {
+      found.warnings.push(
+        faultAt(team, `the team "${name}" has no address`, 'Give it slack, pagerduty, email or webhook.', 'key'),
+      );
+    }
+  }
+  if (names.teams.length > 0 && child(spot(tree, 'routing.yaml', 'routes'), 'default_team') === null) {
+    const at = spot(tree, 'routing.yaml', 'routes') ?? spot(tree, 'routing.yaml');
+    if (at && !names.teams.includes('default'))
+      found.warnings.push(
+        faultAt(
+          at,
+          'nobody gets what no team owns: it goes to the log alone',
+          'Name a team as routes.default_team.',
+          'key',
+        ),
+      );
+  }
+  for (const rule of items(spot(tree, 'routing.yaml', 'impact_teams')))
+    mustExist(child(rule, 'team'), names.teams, 'team', found);
+}
+
+function checkEscalation(tree: Tree, names: Names, found: Findings): void {
+  for (const [, policy] of entries(spot(tree, 'routing.yaml', 'escalation_policies'))) {
+    let latest = -1;
+    for (const step of items(child(policy, 'steps'))) {
+      const after = parseDuration(text(child(step, 'after')) ?? '');
+      if (after !== null && after < latest)
+        found.warnings.push(
+          faultAt(
+            child(step, 'after')!,
+            'this step comes before the one above it',
+            'Write the steps in order of `after`, which counts from the first notification.',
+          ),
+        );
+      latest = Math.max(latest, after ?? latest);
+      for (const who of items(child(step, 'notify'))) {
+        const name = text(who) ?? '';
+        if (name.startsWith('team:')) mustExist(who, names.teams, 'team', found, 'team:');
+        if (name.startsWith('schedule:')) mustExist(who, names.schedules, 'schedule', found, 'schedule:');
+        if (name.startsWith('person:')) mustExist(who, names.people, 'person', found, 'person:');
+      }
+    }
+  }
+}
+
+function checkSchedules(tree: Tree, names: Names, found: Findings): void {
+  const people = new Map(entries(spot(tree, 'routing.yaml', 'people')));
+  const onCall = (at: Spot | null) => {
+    mustExist(at, names.people, 'person', found);
+    const person = people.get(text(at) ?? '');
+    if (at && person && entries(person).length === 0)
+      found.warnings.push(
+        faultAt(
+          at,
+          `"${text(at)}" has no address: on call, nobody would be told`,
+          'Give the person slack, email or pagerduty.',
+        ),
+      );
+  };
+  for (const [, schedule] of entries(spot(tree, 'routing.yaml', 'schedules'))) {
+    for (const member of items(child(schedule, 'members'))) onCall(member);
+    for (const override of items(child(schedule, 'overrides'))) {
+      onCall(child(override, 'person'));
+      mustEndLater(override, found);
+    }
+    const handover = child(schedule, 'handover');
+    if (handover && text(child(schedule, 'rotation')) === 'daily' && /^[A-Z]/.test(text(handover) ?? ''))
+      found.warnings.push(
+        faultAt(
+          handover,
+          'a daily rotation hands over every day, whatever the weekday here',
+          'Write the time alone, for example "09:00".',
+        ),
+      );
+  }
+}
+
+function mustEndLater(span: Spot, found: Findings): void {
+  const until = child(span, 'until');
+  if (until && Date.parse(text(child(span, 'from')) ?? '') >= Date.parse(text(until) ?? ''))
+    found.faults.push(faultAt(until, '`until` is not after `from`', 'Write a later time instead.'));
+}
+
+function checkServices(tree: Tree, names: Names, found: Findings): void {
+  const services = entries(spot(tree, 'business-context.yaml', 'services'));
+  const known = services.map(([name]) => name);
+  for (const [name, service] of services) {
+    const owner = child(service, 'owner');
+    if (owner && names.teams.length > 0 && !names.teams.includes(text(owner) ?? ''))
+      found.warnings.push(
+        faultAt(
+          owner,
+          `the owner "${text(owner)}" is no team of routing.yaml: alerts of "${name}" go to default_team`,
+          insteadOf(text(owner) ?? '', names.teams, 'team'),
+        ),
+      );
+    for (const callee of items(child(service, 'depends_on'))) {
+      const called = text(callee);
+      if (called === name) found.warnings.push(faultAt(callee, `"${name}" depends on itself`, 'Remove the entry.'));
+      else if (called !== null && !known.includes(called))
+        found.warnings.push(
+          faultAt(
+            callee,
+            `"${called}" is not catalogued: its tier, owner and revenue are unknown`,
+            `Add it to \`services\`, if only as \`${called}: {}\`.`,
+          ),
+        );
+    }
+  }
+}
+
+function checkWindows(tree: Tree, found: Findings): void {
+  for (const window of items(spot(tree, 'suppression.yaml', 'maintenance_windows'))) {
+    const has = (key: string) => child(window, key) !== null;
+    const problem = windowProblem(has);
+    if (problem) found.faults.push(faultAt(window, problem.message, problem.instead));
+    mustEndLater(window, found);
+  }
+  for (const hours of items(spot(tree, 'suppression.yaml', 'business_hours'))) {
+    const [from, until] = [text(child(hours, 'from')) ?? '09:00', text(child(hours, 'until')) ?? '17:00'];
+    if (from === until)
+      found.faults.push(
+        faultAt(hours, 'these business hours are empty: `from` is `until`', 'Write two different times.'),
+      );
+  }
+}
+
+function windowProblem(has: (key: string) => boolean): { message: string; instead: string } | null {
+  const weekly = 'every: "Sun 02:00" with for: 2h';
+  const once = 'from and until as times, for example "2026-11-20T02:00:00+01:00"';
+  if (has('every') && (has('from') || has('until')))
+    return {
+      message: 'a maintenance window is either repeated or single, not both',
+      instead: `Keep ${weekly}, or ${once}.`,
+    };
+  if (has('every') && !has('for'))
+    return {
+      message: '`for` is missing: how long the window stays open',
+      instead: 'Write for example for: 2h beside `every`.',
+    };
+  if (has('every') || (has('from') && has('until'))) return null;
+  return { message: 'this maintenance window has no time', instead: `Write ${weekly}, or ${once}.` };
+}
+
+/** A password inside a URL would be printed with it; it belongs in `auth` or behind a reference. */
+function checkPlainPasswords(tree: Tree, found: Findings): void {
+  const refuse = (at: Spot | null, instead: string) => {
+    const written = text(at);
+    if (at && written && URL.canParse(written) && new URL(written).password !== '')
+      found.faults.push(faultAt(at, 'this URL holds a password', instead));
+  };
+  for (const key of ['prometheus', 'alertmanager'])
+    for (const server of items(spot(tree, 'tocsin.yaml', key)))
+      refuse(
+        child(server, 'url'),
+        'Write auth: { username: NAME, password: { env: NAME } } beside the plain URL instead.',
+      );
+  refuse(spot(tree, 'tocsin.yaml', 'channels', 'email', 'smtp_url'), 'Write smtp_url: { env: SMTP_URL } instead.');
+  refuse(spot(tree, 'tocsin.yaml', 'heartbeat_url'), 'Write heartbeat_url: { env: NAME } instead.');
+  for (const [, target] of entries(spot(tree, 'tocsin.yaml', 'channels', 'webhook', 'targets')))
+    refuse(child(target, 'url'), 'Use `secret`, with which the body is signed.');
+}
+
+/** Names that appear in records and messages must mean one thing. (Tokens may share one: that is how they are rotated.) */
+function checkRepeatedNames(tree: Tree, found: Findings): void {
+  const lists = [
+    ...(['prometheus', 'alertmanager'] as const).map((key) => spot(tree, 'tocsin.yaml', key)),
+    ...(['maintenance_windows', 'noise', 'business_hours'] as const).map((key) => spot(tree, 'suppression.yaml', key)),
+  ];
+  for (const list of lists) {
+    const seen = new Set<string>();
+    for (const item of items(list)) {
+      const name = child(item, 'name');
+      if (!name || typeof name.value !== 'string') continue;
+      if (seen.has(name.value))
+        found.faults.push(faultAt(name, `the name "${name.value}" is taken already`, 'Write another name instead.'));
+      seen.add(name.value);
+    }
+  }
+}
