@@ -20,6 +20,8 @@ export type AlertRow = {
   service: string | null;
   namespace: string | null;
   cluster: string | null;
+  tenant: string;
+  destination: string | null;
   labels: Record<string, string>;
   annotations: Record<string, string>;
   generator_url: string | null;
@@ -36,7 +38,7 @@ export type AlertRow = {
 
 const columns = `
   a.source, a.fingerprint, a.starts_at, a.is_current, a.status, a.ends_at, a.expires_at, a.received_at, a.updated_at,
-  a.last_seen_at, a.alertname, a.severity, a.service, a.namespace, a.cluster, a.labels, a.annotations, a.generator_url,
+  a.last_seen_at, a.alertname, a.severity, a.service, a.namespace, a.cluster, a.tenant, a.destination, a.labels, a.annotations, a.generator_url,
   a.group_key, a.receiver, a.closed_because, a.incident_id, a.fire_verdict, a.resolve_verdict, a.reasons, a.why`;
 
 export type AlertFilter = {

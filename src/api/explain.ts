@@ -1,0 +1,236 @@
+import type { Incident, RootCause } from '../domain/incident.ts';
+import type { DecisionRow } from '../store/read.ts';
+import type { AlertRow, KnownAlert } from '../store/read-alerts.ts';
+import type { NotificationRow, SuppressedRow } from '../store/read-lists.ts';
+import type { Distance } from './deps.ts';
+import type { Explanation } from './schemas.ts';
+import { iso, notificationView } from './views.ts';
+
+/** Everything on record about one alert. */
+export type ExplainInput = {
+  alert: AlertRow;
+  incident: Incident | null;
+  decision: DecisionRow | null;
+  /** Names of the neighbours, by `source/fingerprint`. */
+  names: ReadonlyMap<string, KnownAlert>;
+  notifications: readonly NotificationRow[];
+  suppression: SuppressedRow | null;
+  compared: { alert: AlertRow; distance: Distance } | null;
+};
+
+/**
+ * Why an alert was grouped, ranked, decided and routed as it was, from the record alone: nothing is judged anew (but for
+ * the distance to another alert that was asked for), so the answer is the same whenever it is asked.
+ */
+export function explainAlert(input: ExplainInput): Explanation {
+  const { alert, incident, decision } = input;
+  const grouped = explainGrouping(input);
+  const ranked = explainRanking(incident);
+  const decided = explainDecision(input);
+  const routed = explainRouting(input);
+  const compared = explainComparison(input);
+  return {
+    fingerprint: alert.fingerprint,
+    source: alert.source,
+    alertname: alert.alertname,
+    incidentId: alert.incident_id,
+    incidentNumber: incident?.number ?? null,
+    configHash: decision?.config_hash ?? incident?.configHash ?? null,
+    grouped,
+    ranked,
+    decided,
+    routed,
+    compared,
+    record: decision && {
+      revision: decision.revision,
+      at: iso(decision.at),
+      configHash: decision.config_hash,
+      doc: decision.doc,
+    },
+    text: [...grouped.text, ...ranked.text, ...decided.text, ...routed.text, ...(compared?.text ?? [])],
+  };
+}
+
+function explainGrouping({ alert, incident, names }: ExplainInput): Explanation['grouped'] {
+  const { why } = alert;
+  if (!why) {
+    const text = alert.incident_id
+      ? `${nameOf(alert)} belongs to ${numbered(incident, alert.incident_id)}; no measurement was recorded for it.`
+      : `${nameOf(alert)} belongs to no incident.`;
+    return { text: [text], rule: null, eps: null, minPts: null, neighbours: [] };
+  }
+  const neighbours = why.neighbours.map(({ key, distance, parts }) => {
+    const known = names.get(alertOf(key));
+    const cut = key.indexOf('/');
+    return {
+      source: key.slice(0, cut),
+      fingerprint: alertOf(key).slice(cut + 1),
+      alertname: known?.alertname ?? null,
+      service: known?.service ?? null,
+      distance,
+      parts,
+    };
+  });
+  const text: string[] = [];
+  const nearest = neighbours[0];
+  const home = alert.incident_id ? numbered(incident, alert.incident_id) : 'no incident';
+  if (nearest) {
+    text.push(
+      `${nameOf(alert)} is in ${home}: its nearest neighbour was ${neighbourName(nearest)} at distance ${shown(nearest.distance)}` +
+        ` (neighbours are at most ${shown(why.eps)} apart, and ${why.minPts} alerts that near make a cluster).`,
+    );
+    text.push(sayParts(nearest.parts));
+    if (neighbours.length > 1) {
+      const others = neighbours.slice(1).map((one) => `${neighbourName(one)} (${shown(one.distance)})`);
+      text.push(`Also near were ${others.join(', ')}.`);
+    }
+  } else if (why.eps === 0) {
+    text.push(`${nameOf(alert)} is in ${home} by the rule "${why.rule}"; nothing had to be measured.`);
+  } else {
+    text.push(
+      `${nameOf(alert)} is in ${home}: no alert then open to it lay within ${shown(why.eps)}, so it stood alone at first.`,
+    );
+  }
+  if (why.note) text.push(sentence(why.note));
+  return { text, rule: why.rule, eps: why.eps, minPts: why.minPts, neighbours };
+}
+
+function explainRanking(incident: Incident | null): Explanation['ranked'] {
+  if (!incident) return { text: ['There is no incident to rank.'], priority: null, rootCauses: [] };
+  const text = [
+    `Incident ${incident.number} has severity ${incident.severity} and priority ${incident.priority} (1 is the highest).`,
+  ];
+  const [top, ...rest] = incident.rootCauses;
+  if (!top) text.push('No cause stands out: no suspect is named.');
+  else {
+    const sure = top.confidence === 'low' ? 'No clear cause; the likeliest suspect is' : 'The top suspect is';
+    text.push(`${sure} ${suspect(top)}, probability ${shown(top.probability)} (${top.confidence} confidence).`);
+    for (const evidence of top.evidence) {
+      text.push(`Evidence (${evidence.kind}, weight ${shown(evidence.weight)}): ${evidence.text}`);
+    }
+    if (top.causalChain.length > 1) text.push(`The chain to the symptom: ${top.causalChain.join(' → ')}.`);
+    if (rest.length > 0) {
+      text.push(`Behind it: ${rest.map((one) => `${suspect(one)} (${shown(one.probability)})`).join(', ')}.`);
+    }
+  }
+  return { text, priority: incident.priority, rootCauses: incident.rootCauses };
+}
+
+const verdicts: Record<string, string> = {
+  notify: 'caused a message',
+  group: 'needed no message of its own',
+  suppress: 'was held back',
+};
+
+function explainDecision({ alert, incident, suppression }: ExplainInput): Explanation['decided'] {
+  const text: string[] = [];
+  text.push(
+    alert.fire_verdict
+      ? `Its firing ${verdicts[alert.fire_verdict]}.`
+      : 'Its firing is not decided yet; the ledger counts it as in flight.',
+  );
+  if (alert.status === 'resolved') {
+    text.push(
+      alert.resolve_verdict
+        ? `Its end ${verdicts[alert.resolve_verdict]}${alert.closed_because === 'resolved' ? '' : ` (closed as ${alert.closed_because})`}.`
+        : 'Its end is not decided yet; the ledger counts it as in flight.',
+    );
+  }
+  for (const reason of alert.reasons) text.push(`Because (${reason.code}): ${reason.text}`);
+  const policy = incident?.decision ?? null;
+  if (policy) {
+    text.push(
+      `For the incident the policy says ${policy.verdict} (mode ${policy.mode}, actionability ${shown(policy.actionability)}).`,
+    );
+    for (const reason of policy.reasons) text.push(`Because (${reason.code}): ${reason.text}`);
+  }
+  if (suppression) {
+    const released = suppression.released_at ? `, let through at ${iso(suppression.released_at)}` : '';
+    text.push(
+      `It was held back at ${iso(suppression.at)} by ${suppression.policy}, until ${iso(suppression.expires_at)} at the latest${released}.`,
+    );
+  }
+  return {
+    text,
+    verdict: alert.fire_verdict as Explanation['decided']['verdict'],
+    resolveVerdict: alert.resolve_verdict as Explanation['decided']['verdict'],
+    reasons: alert.reasons,
+    policy,
+    suppressedUntil: suppression && !suppression.released_at ? iso(suppression.expires_at) : null,
+  };
+}
+
+function explainRouting({ incident, notifications }: ExplainInput): Explanation['routed'] {
+  const views = notifications.map(notificationView);
+  if (!incident) return { text: ['Nothing was routed.'], team: null, channels: [], notifications: views };
+  const { channels, escalationTeams } = incident.routing;
+  const text = [
+    `It goes to team ${incident.team}${channels.length > 0 ? ` by ${channels.join(', ')}` : ', by no channel yet'}.`,
+  ];
+  if (escalationTeams.length > 0) text.push(`Its impact adds ${escalationTeams.join(', ')} from the second step on.`);
+  const next = incident.nextEscalation;
+  if (next) text.push(`If nobody answers, ${next.notify.join(', ')} is told at ${next.at}.`);
+  for (const one of views) {
+    const last = one.attempts.at(-1);
+    text.push(
+      `${capital(one.kind)} to ${one.channel}:${one.target} at ${one.at}: ${one.state}${last ? ` (${last.result})` : ''}.`,
+    );
+  }
+  return { text, team: incident.team, channels, notifications: views };
+}
+
+function explainComparison({ alert, compared }: ExplainInput): Explanation['compared'] {
+  if (!compared) return null;
+  const other = compared.alert;
+  const { distance, parts } = compared.distance;
+  const together = alert.incident_id !== null && alert.incident_id === other.incident_id;
+  const eps = alert.why?.eps ?? other.why?.eps ?? null;
+  const near = eps === null ? '' : distance <= eps ? `, near enough (${shown(eps)})` : `, farther than ${shown(eps)}`;
+  const text = [
+    `${nameOf(alert)} and ${nameOf(other)} are ${together ? 'in one incident' : 'not in one incident'}; their distance is ${shown(distance)}${near}.`,
+    sayParts(parts),
+  ];
+  if (together && eps !== null && distance > eps) {
+    text.push('They are together through alerts that lie between them, or because a person merged their incidents.');
+  }
+  if (!together && eps !== null && distance <= eps) {
+    text.push('They are apart although near: another time, the cohesion guard, or a person who split them.');
+  }
+  return {
+    text,
+    source: other.source,
+    fingerprint: other.fingerprint,
+    incidentId: other.incident_id,
+    together,
+    distance,
+    parts,
+  };
+}
+
+/** `source/fingerprint` of an episode key (`source/fingerprint@startsAt`) or of an alert key. */
+export const alertOf = (key: string): string => key.replace(/@-?\d+$/, '');
+
+const shown = (n: number): string => String(Math.round(n * 100) / 100);
+const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+const nameOf = (alert: AlertRow): string =>
+  `${alert.alertname || alert.fingerprint}${alert.service ? ` (${alert.service})` : ''}`;
+const neighbourName = (one: { alertname: string | null; service: string | null; fingerprint: string }): string =>
+  `${one.alertname ?? one.fingerprint}${one.service ? ` (${one.service})` : ''}`;
+const numbered = (incident: Incident | null, id: string): string => `incident ${incident?.number ?? id}`;
+const suspect = (cause: RootCause): string =>
+  cause.alertname
+    ? `${cause.service} (${cause.alertname})`
+    : cause.deployId
+      ? `a deploy of ${cause.service}`
+      : cause.service;
+const sentence = (text: string): string => `${capital(text).replace(/\.$/, '')}.`;
+
+/** Each part is 0..1, and 1 speaks for being together; a fact that is missing speaks neither way and is left out. */
+function sayParts(parts: Record<string, number>): string {
+  const sorted = Object.entries(parts).sort(([, a], [, b]) => b - a);
+  const weakest = sorted.at(-1);
+  if (!weakest) return 'No parts of that distance are on record.';
+  const all = sorted.map(([name, value]) => `${name} ${shown(value)}`).join(', ');
+  const against = weakest[1] < 1 ? `; what speaks against it most is ${weakest[0]}` : '';
+  return `How near each fact puts them (1 together, 0 apart): ${all}${against}.`;
+}

@@ -1,0 +1,373 @@
+import { z } from 'zod';
+import { Incident, RootCause } from '../domain/incident.ts';
+import { Reason } from '../domain/reason.ts';
+import { Severity } from '../domain/severity.ts';
+import { plain } from './parse.ts';
+
+/**
+ * What the API takes in queries and gives in answers. `/openapi.json` is made from these, and the tests hold every answer
+ * against them.
+ */
+
+const time = z.iso.datetime({ offset: true });
+const name = plain(512).min(1);
+const list = z.array(name).max(100).optional();
+
+export const paging = {
+  limit: z.int().min(1).max(500).default(50).describe('items on a page, at most 500'),
+  cursor: z.string().max(2048).optional().describe('`nextCursor` of the page before'),
+};
+
+const since = time.optional().describe('started at or after this RFC 3339 time');
+const until = time.optional().describe('started before this RFC 3339 time');
+const incident = plain(128).min(1).optional().describe('id or number of an incident');
+
+export const IncidentQuery = z.strictObject({
+  status: z.array(z.enum(['open', 'acknowledged', 'resolved'])).optional(),
+  service: list.describe('any of these services is affected'),
+  team: list,
+  severity: z.array(Severity).optional(),
+  since,
+  until,
+  ...paging,
+});
+
+export const AlertQuery = z.strictObject({
+  status: z.array(z.enum(['firing', 'resolved'])).optional(),
+  service: list,
+  alertname: list,
+  severity: z.array(Severity).optional(),
+  source: list,
+  fingerprint: list,
+  incident,
+  incidentId: incident,
+  ...paging,
+});
+
+export const PageQuery = z.strictObject(paging);
+
+export const NotificationQuery = z.strictObject({
+  incident,
+  incidentId: incident,
+  channel: z.array(z.enum(['slack', 'pagerduty', 'email', 'webhook', 'log'])).optional(),
+  state: z.array(z.enum(['waiting', 'sent', 'failed', 'superseded'])).optional(),
+  kind: z.array(z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread'])).optional(),
+  ...paging,
+});
+
+export const SuppressedQuery = z.strictObject({
+  incident,
+  incidentId: incident,
+  source: list,
+  fingerprint: list,
+  active: z.boolean().optional().describe('true: only what is held back now; false: only what was'),
+  ...paging,
+});
+
+export const DeployQuery = z.strictObject({ service: list, since, until, ...paging });
+export const QuarantineQuery = z.strictObject({ source: list, ...paging });
+export const SourceQuery = z.strictObject({
+  source: name.optional().describe('which source, when several know an alert of this fingerprint'),
+});
+export const ExplainQuery = z.strictObject({
+  source: name.optional().describe('which source, when several know an alert of this fingerprint'),
+  other: name.optional().describe('fingerprint of another alert: why the two are or are not together'),
+  otherSource: name.optional().describe('the source of the other alert, when several know it'),
+});
+export const CorrelationQuery = z.strictObject({
+  limit: z.int().min(1).max(300).default(150).describe('alerts shown and measured against each other, at most 300'),
+  neighbours: z.int().min(1).max(20).default(5).describe('edges kept per alert: its nearest ones'),
+});
+export const OnCallQuery = z.strictObject({ at: time.optional().describe('another time than now') });
+
+export const IncidentParams = z.object({ id: plain(128).min(1).describe('id or number') });
+export const AlertParams = z.object({ fingerprint: plain(256).min(1) });
+
+/** A page of items. */
+export const pageSchema = <T extends z.ZodType>(item: T) =>
+  z.object({ items: z.array(item), nextCursor: z.string().nullable() });
+
+const verdict = z.enum(['notify', 'group', 'suppress']);
+
+export const Alert = z.object({
+  source: z.string(),
+  fingerprint: z.string(),
+  status: z.enum(['firing', 'resolved']),
+  alertname: z.string(),
+  severity: Severity,
+  service: z.string().nullable(),
+  namespace: z.string().nullable(),
+  cluster: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  annotations: z.record(z.string(), z.string()),
+  startsAt: time,
+  endsAt: time.nullable(),
+  expiresAt: time.nullable(),
+  receivedAt: time,
+  updatedAt: time,
+  lastSeenAt: time,
+  generatorURL: z.string().nullable(),
+  groupKey: z.string().nullable(),
+  receiver: z.string().nullable(),
+  /** Why it stopped firing: said by the sender (`resolved`) or found by us. */
+  closedBecause: z.string().nullable(),
+  incidentId: z.string().nullable(),
+  /** What became of its firing and its resolution; null while undecided. */
+  verdict: verdict.nullable(),
+  resolveVerdict: verdict.nullable(),
+  reasons: z.array(Reason),
+});
+export type Alert = z.infer<typeof Alert>;
+
+export const Episode = z.object({
+  startsAt: time,
+  endsAt: time.nullable(),
+  status: z.enum(['firing', 'resolved']),
+  closedBecause: z.string().nullable(),
+  incidentId: z.string().nullable(),
+  verdict: verdict.nullable(),
+});
+
+export const AlertDetail = Alert.extend({
+  /** The newest firings of this alert, this one first; at most 20. */
+  episodes: z.array(Episode),
+});
+
+export const TimelineItem = z.object({
+  at: time,
+  kind: z.string(),
+  text: z.string(),
+  by: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+});
+
+export const Notification = z.object({
+  id: z.string(),
+  at: time,
+  sentAt: time.nullable(),
+  incidentId: z.string(),
+  channel: z.enum(['slack', 'pagerduty', 'email', 'webhook', 'log']),
+  target: z.string(),
+  kind: z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread']),
+  state: z.enum(['waiting', 'sent', 'failed', 'superseded']),
+  attempts: z.array(z.object({ at: time, result: z.string() })),
+  text: z.string().nullable(),
+});
+export type Notification = z.infer<typeof Notification>;
+
+export const Suppressed = z.object({
+  fingerprint: z.string(),
+  source: z.string(),
+  incidentId: z.string(),
+  reasons: z.array(Reason),
+  policy: z.string(),
+  expiresAt: time,
+  at: time,
+  startsAt: time,
+  /** When it was let through before it expired; null when it was not. */
+  releasedAt: time.nullable(),
+});
+export type Suppressed = z.infer<typeof Suppressed>;
+
+export const Deploy = z.object({
+  id: z.string(),
+  service: z.string(),
+  version: z.string().nullable(),
+  previousVersion: z.string().nullable(),
+  environment: z.string().nullable(),
+  cluster: z.string().nullable(),
+  startedAt: time,
+  finishedAt: time.nullable(),
+  status: z.string().nullable(),
+  author: z.string().nullable(),
+  commit: z.string().nullable(),
+  url: z.string().nullable(),
+  summary: z.string().nullable(),
+  rollback: z.boolean(),
+  sources: z.array(z.string()),
+});
+export type Deploy = z.infer<typeof Deploy>;
+
+export const Quarantined = z.object({
+  id: z.string(),
+  at: time,
+  source: z.string(),
+  place: z.string(),
+  reason: z.string(),
+  /** The beginning of what was sent, as text; `encoding` is base64 when it is none. */
+  raw: z.string(),
+  encoding: z.enum(['utf-8', 'base64']),
+  rawBytes: z.number().int(),
+});
+export type Quarantined = z.infer<typeof Quarantined>;
+
+const parts = z.record(z.string(), z.number());
+
+export const Correlation = z.object({
+  nodes: z.array(
+    z.object({
+      fingerprint: z.string(),
+      source: z.string(),
+      alertname: z.string(),
+      service: z.string().nullable(),
+      namespace: z.string().nullable(),
+      severity: Severity,
+      status: z.enum(['firing', 'resolved']),
+      startsAt: time,
+      endsAt: time.nullable(),
+      summary: z.string().nullable(),
+      /** `core`: dense enough to hold a cluster together; `border`: near one that is; `lone`: neither. */
+      role: z.enum(['core', 'border', 'lone']),
+    }),
+  ),
+  edges: z.array(
+    z.object({
+      a: z.string(),
+      b: z.string(),
+      aSource: z.string(),
+      bSource: z.string(),
+      distance: z.number(),
+      parts,
+    }),
+  ),
+  serviceGraph: z.object({
+    nodes: z.array(
+      z.object({
+        service: z.string(),
+        namespace: z.string().nullable(),
+        alerts: z.number().int(),
+        firstAlertAt: time.nullable(),
+      }),
+    ),
+    edges: z.array(z.object({ namespace: z.string().nullable(), caller: z.string(), callee: z.string() })),
+  }),
+  rootCauses: z.array(RootCause),
+  /** The alerts as density clustering sees them now; more than one cluster proposes a split. */
+  clusters: z.array(z.object({ alerts: z.array(z.string()), services: z.array(z.string()) })),
+  eps: z.number(),
+  minPts: z.number(),
+  /** Alerts of the incident left out by `limit`. */
+  omitted: z.number().int(),
+});
+export type Correlation = z.infer<typeof Correlation>;
+
+const section = { text: z.array(z.string()) };
+
+export const Explanation = z.object({
+  fingerprint: z.string(),
+  source: z.string(),
+  alertname: z.string(),
+  incidentId: z.string().nullable(),
+  incidentNumber: z.number().int().nullable(),
+  configHash: z.string().nullable(),
+  grouped: z.object({
+    ...section,
+    rule: z.string().nullable(),
+    eps: z.number().nullable(),
+    minPts: z.number().nullable(),
+    neighbours: z.array(
+      z.object({
+        source: z.string(),
+        fingerprint: z.string(),
+        alertname: z.string().nullable(),
+        service: z.string().nullable(),
+        distance: z.number(),
+        parts,
+      }),
+    ),
+  }),
+  ranked: z.object({ ...section, priority: z.number().int().nullable(), rootCauses: z.array(RootCause) }),
+  decided: z.object({
+    ...section,
+    verdict: verdict.nullable(),
+    resolveVerdict: verdict.nullable(),
+    reasons: z.array(Reason),
+    policy: Incident.shape.decision.nullable(),
+    suppressedUntil: time.nullable(),
+  }),
+  routed: z.object({
+    ...section,
+    team: z.string().nullable(),
+    channels: z.array(z.string()),
+    notifications: z.array(Notification),
+  }),
+  /** Answers `?other=`. */
+  compared: z
+    .object({
+      ...section,
+      source: z.string(),
+      fingerprint: z.string(),
+      incidentId: z.string().nullable(),
+      together: z.boolean(),
+      distance: z.number(),
+      parts,
+    })
+    .nullable(),
+  /** The record of the newest assessment: inputs, weights, thresholds. */
+  record: z
+    .object({ revision: z.number().int(), at: time, configHash: z.string(), doc: z.record(z.string(), z.unknown()) })
+    .nullable(),
+  /** All of it in sentences. */
+  text: z.array(z.string()),
+});
+export type Explanation = z.infer<typeof Explanation>;
+
+export const TopologyAnswer = z.object({
+  nodes: z.array(
+    z.object({
+      namespace: z.string().nullable(),
+      service: z.string(),
+      owner: z.string().nullable(),
+      tier: z.number().int().nullable(),
+      catalogued: z.boolean(),
+      firing: z.number().int(),
+      worstSeverity: Severity.nullable(),
+    }),
+  ),
+  edges: z.array(
+    z.object({ namespace: z.string().nullable(), caller: z.string(), callee: z.string(), source: z.string() }),
+  ),
+  /** What the catalogue does not know: services that alert but have no entry, dependencies that have none. */
+  drift: z.object({ alertingNotCatalogued: z.array(z.string()), declaredNotCatalogued: z.array(z.string()) }),
+});
+export type TopologyAnswer = z.infer<typeof TopologyAnswer>;
+
+export const Analysis = z.object({
+  alerts: z.array(
+    z.looseObject({
+      enrichment: z.looseObject({
+        analysis: z.unknown(),
+        businessImpact: z.unknown(),
+        routing: z.unknown(),
+        priority: z.unknown(),
+        suppress: z.unknown(),
+      }),
+    }),
+  ),
+  quarantined: z.number().int(),
+});
+
+export const Stored = z.object({
+  id: z.string(),
+  status: z.literal('stored'),
+  detail: z.string(),
+});
+
+export const KillSwitch = z.object({ on: z.boolean(), by: z.string(), detail: z.string() });
+
+export const HealthAnswer = z.object({
+  status: z.enum(['ok', 'degraded', 'failed']),
+  parts: z.record(
+    z.string(),
+    z.object({ state: z.enum(['ok', 'degraded', 'failed']), detail: z.string(), ms: z.number() }),
+  ),
+});
+
+export const Reloaded = z.object({ status: z.literal('reloaded'), configHash: z.string() });
+
+export const ProblemDocument = z.looseObject({
+  type: z.string().optional(),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string(),
+});

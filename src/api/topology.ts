@@ -1,0 +1,62 @@
+import type { Config } from '../config/schema.ts';
+import type { ServiceGraph } from '../correlate/types.ts';
+import { type Severity, worse } from '../domain/severity.ts';
+import type { TopologyAnswer } from './schemas.ts';
+
+type Firing = { service: string; namespace: string | null; firing: number; worst: string };
+
+/**
+ * The service graph as it is used now, with what the catalogue knows of each service and how many alerts fire there; and
+ * what the catalogue does not know. An edge's `source` is `config` when the catalogue declares it, else `learned`.
+ */
+export function topologyView(config: Config, graph: ServiceGraph, firing: readonly Firing[]): TopologyAnswer {
+  const { services } = config.business;
+  const nodes = new Map<string, TopologyAnswer['nodes'][number]>();
+  const nodeOf = (service: string, namespace: string | null) => {
+    const key = `${namespace ?? ''}/${service}`;
+    const known = Object.hasOwn(services, service) ? services[service] : undefined;
+    const node = nodes.get(key) ?? {
+      namespace,
+      service,
+      owner: known?.owner ?? null,
+      tier: known?.tier ?? null,
+      catalogued: known !== undefined,
+      firing: 0,
+      worstSeverity: null,
+    };
+    nodes.set(key, node);
+    return node;
+  };
+  for (const { service, namespace } of graph.nodes()) nodeOf(service, namespace);
+  for (const service of Object.keys(services)) nodeOf(service, null);
+  for (const one of firing) {
+    // An alert's namespace says more than the catalogue does: it lands on the plain node unless the graph knows it there.
+    const exact = nodes.has(`${one.namespace ?? ''}/${one.service}`);
+    const plain = nodes.has(`/${one.service}`);
+    const node = nodeOf(one.service, exact || !plain ? one.namespace : null);
+    node.firing += one.firing;
+    node.worstSeverity = node.worstSeverity
+      ? worse(node.worstSeverity, one.worst as Severity)
+      : (one.worst as Severity);
+  }
+
+  const declared = new Set<string>();
+  for (const [service, entry] of Object.entries(services)) {
+    for (const callee of entry.depends_on) declared.add(`${service}\n${callee}`);
+  }
+  const uncatalogued = (names: Iterable<string>): string[] =>
+    [...new Set(names)].filter((name) => !Object.hasOwn(services, name)).sort();
+  return {
+    nodes: [...nodes.values()],
+    edges: graph.edges().map(({ namespace, caller, callee }) => ({
+      namespace,
+      caller,
+      callee,
+      source: declared.has(`${caller}\n${callee}`) ? 'config' : 'learned',
+    })),
+    drift: {
+      alertingNotCatalogued: uncatalogued(firing.map((one) => one.service)),
+      declaredNotCatalogued: uncatalogued(Object.values(services).flatMap((entry) => entry.depends_on)),
+    },
+  };
+}
