@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Severity } from './severity.ts';
 
 const by = z.string().min(1).max(256);
 const text = z.string().max(4000).optional();
@@ -28,6 +29,19 @@ export const actionBodies = {
     service: z.string().optional(),
   }),
 } as const;
+
+/** The body of `POST /api/v1/incidents`: an incident that a person saw before any alert did. */
+export const declareBody = z.object({
+  by,
+  text,
+  title: z.string().min(1).max(300),
+  severity: Severity.default('high'),
+  service: z.string().min(1).max(256).optional(),
+  team: z.string().min(1).max(256).optional(),
+});
+
+/** The body of `POST /api/v1/kill-switch`: on passes everything through plainly. */
+export const killSwitchBody = z.object({ by, text, on: z.boolean() });
 
 export type ActionName = keyof typeof actionBodies;
 export const actionNames = Object.keys(actionBodies) as ActionName[];
