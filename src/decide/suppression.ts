@@ -1,0 +1,134 @@
+import type { Config } from '../config/schema.ts';
+import type { Labels } from '../domain/alert.ts';
+import type { Mode } from '../domain/incident.ts';
+import type { Reason } from '../domain/reason.ts';
+import { type CompiledMatchers, compileMatchers, names } from '../route/matchers.ts';
+import { closedCalendar, maintenanceCalendar, wallText } from './calendar.ts';
+
+/** Why something is held back and until when (epoch ms; in the reason RFC 3339, since it goes out as it is). */
+export type Hold = { until: number; reason: Reason };
+
+/** One entry of suppression.yaml. */
+export type HoldingPolicy = {
+  name: string;
+  matchers: CompiledMatchers;
+  /** Its matchers single out severities or rules, so that it may hold back even a critical alert. */
+  namesIt: boolean;
+  /** Whether it holds at `now` an episode that reached us at `receivedAt`. */
+  holds(now: number, receivedAt: number): Hold | null;
+};
+
+export type SuppressionPolicy = {
+  holding: readonly HoldingPolicy[];
+  floors: readonly CompiledMatchers[];
+  watchdogs: readonly CompiledMatchers[];
+  mode: Mode;
+  overrides: readonly { matchers: CompiledMatchers; mode: Mode }[];
+  /** The entries and the floor that these labels match; worked out once per labels object, not once per look. */
+  matched(labels: Labels): Matched;
+};
+
+export type Matched = {
+  holding: readonly HoldingPolicy[];
+  /** Nothing may hold it back, and why. */
+  floor: Reason | null;
+};
+
+export const hold = (code: string, policy: string, until: number, text: string): Hold => ({
+  until,
+  reason: { code, text, policy, until: new Date(until).toISOString() },
+});
+
+/** Alerts that fire all the time to show that the road works; the names that kube-prometheus and Robusta ship. */
+const watchdogNames = new Set(['Watchdog', 'DeadMansSwitch', 'DeadMansSnitch']);
+
+/** Compiles suppression.yaml and the modes once. Throws on matchers and windows that `check` refuses. */
+export function compileSuppression(config: Config): SuppressionPolicy {
+  const { maintenance_windows, noise, business_hours, floors } = config.suppression;
+  const entry = (name: string, match: readonly string[], holds: HoldingPolicy['holds']): HoldingPolicy => {
+    const matchers = compileMatchers(match);
+    return { name, matchers, namesIt: names(matchers, 'severity') || names(matchers, 'alertname'), holds };
+  };
+  const holding = [
+    ...maintenance_windows.map((window) => {
+      const calendar = maintenanceCalendar(window);
+      return entry(window.name, window.match, (now) => {
+        const running = calendar(now);
+        if (!running) return null;
+        const end = `Maintenance window ${window.name} runs until ${wallText(running.until, window.time_zone)}`;
+        return hold('maintenance-window', window.name, running.until, because(end, window.reason));
+      });
+    }),
+    ...noise.map((policy) =>
+      entry(policy.name, policy.match, (now, receivedAt) => {
+        const until = receivedAt + policy.for;
+        if (now >= until) return null;
+        const end = `Noise policy ${policy.name} holds it until ${wallText(until, 'UTC')}`;
+        return hold('noise', policy.name, until, because(end, policy.reason));
+      }),
+    ),
+    ...business_hours.map((hours) => {
+      const calendar = closedCalendar(hours);
+      return entry(hours.name, hours.match, (now) => {
+        const closed = calendar(now);
+        if (!closed) return null;
+        const end = `Outside the business hours ${hours.name}, it waits until ${wallText(closed.until, hours.time_zone)}`;
+        return hold('outside-business-hours', hours.name, closed.until, because(end, hours.reason));
+      });
+    }),
+  ];
+  const compiledFloors = floors.map((floor) => compileMatchers(floor.match));
+  const watchdogs = config.tocsin.heartbeats.map((heartbeat) => compileMatchers(heartbeat.match));
+  const known = new WeakMap<Labels, Matched>();
+  const match = (labels: Labels): Matched => ({
+    holding: holding.filter((policy) => policy.matchers.matches(labels)),
+    floor: floorOf(labels, compiledFloors, watchdogs),
+  });
+  return {
+    holding,
+    floors: compiledFloors,
+    watchdogs,
+    mode: config.tocsin.suppress.mode,
+    overrides: config.tocsin.suppress.overrides.map(({ match: texts, mode }) => ({
+      matchers: compileMatchers(texts),
+      mode,
+    })),
+    matched: (labels) => {
+      const before = known.get(labels);
+      if (before) return before;
+      const fresh = match(labels);
+      known.set(labels, fresh);
+      return fresh;
+    },
+  };
+}
+
+const because = (sentence: string, reason: string | undefined): string =>
+  reason ? `${sentence}: ${reason}` : sentence;
+
+function floorOf(
+  labels: Labels,
+  floors: readonly CompiledMatchers[],
+  watchdogs: readonly CompiledMatchers[],
+): Reason | null {
+  const floor = floors.find((matchers) => matchers.matches(labels));
+  if (floor) return { code: 'floor-configured', text: `A floor in suppression.yaml always notifies: ${floor.text}` };
+  const name = Object.hasOwn(labels, 'alertname') ? labels.alertname! : '';
+  if (watchdogNames.has(name) || watchdogs.some((matchers) => matchers.matches(labels)))
+    return { code: 'floor-watchdog', text: 'Alerts that watch the alerting itself are never held back' };
+  return null;
+}
+
+/**
+ * The mode for one alert: the first override that matches its labels, with `team` and `service` as Tocsin found them put
+ * in the place of the labels of those names; else `suppress.mode`.
+ */
+export function modeOf(
+  labels: Labels,
+  found: { team: string; service: string | null },
+  policy: Pick<SuppressionPolicy, 'mode' | 'overrides'>,
+): Mode {
+  if (policy.overrides.length === 0) return policy.mode;
+  const seen: Labels = { ...labels, team: found.team, ...(found.service === null ? {} : { service: found.service }) };
+  return policy.overrides.find((override) => override.matchers.matches(seen))?.mode ?? policy.mode;
+}
