@@ -1,0 +1,236 @@
+import type { AlertLine, Message } from './message.ts';
+import { oneLine, stateLine } from './message.ts';
+import { silenceChoices, silenceValue, slackActions } from './slack-actions.ts';
+import { cut, inWords, plain, slackLink, slackText, slackTime } from './text.ts';
+
+type Text = { type: 'mrkdwn'; text: string; verbatim: true } | { type: 'plain_text'; text: string; emoji?: boolean };
+type Option = { text: Text; value: string };
+type Element =
+  | Text
+  | { type: 'button'; action_id: string; text: Text; value: string; style?: 'primary' | 'danger' }
+  | { type: 'static_select'; action_id: string; placeholder: Text; options: Option[] };
+
+/** As much of Block Kit as we use. */
+export type SlackBlock =
+  | { type: 'header'; text: Text }
+  | { type: 'section'; text: Text }
+  | { type: 'context'; elements: Element[] }
+  | { type: 'actions'; block_id: string; elements: Element[] };
+
+export type SlackMessage = { text: string; blocks: SlackBlock[] };
+
+export type SlackOptions = {
+  /** Buttons are shown only when a signing secret lets us believe what they send back. */
+  interactive: boolean;
+};
+
+/**
+ * Undocumented limit on all blocks together: about 13,200 characters, then `msg_blocks_too_long` (slackapi/bolt-js#2509).
+ */
+const budget = 12_000;
+
+// verbatim: Slack must not turn `@here` or `#general` inside a label into a mention or a link.
+const mrkdwn = (text: string): Text => ({ type: 'mrkdwn', text, verbatim: true });
+const words = (text: string): Text => ({ type: 'plain_text', text, emoji: true });
+const section = (lines: (string | null)[]): SlackBlock => ({ type: 'section', text: mrkdwn(within(lines, 2900)) });
+const context = (lines: (string | null)[]): SlackBlock => ({
+  type: 'context',
+  elements: [mrkdwn(within(lines, 1900))],
+});
+
+/** Whole lines while they fit: a line cut by length could lose half an entity or the end of a link. */
+function within(lines: (string | null)[], max: number): string {
+  const kept: string[] = [];
+  let length = 0;
+  for (const line of lines) {
+    if (!line) continue;
+    if (length + line.length + 1 > max) break;
+    kept.push(line);
+    length += line.length + 1;
+  }
+  return kept.join('\n');
+}
+
+const badge: Record<Message['state'], string> = { open: '🔴', acknowledged: '🟡', resolved: '🟢', merged: '🔗' };
+const dot: Record<AlertLine['severity'], string> = { critical: '🔴', high: '🟠', medium: '🟡', low: '🔵', info: '⚪' };
+
+function headerOf(message: Message): SlackBlock {
+  const mild =
+    message.state === 'open' &&
+    (message.severity === 'low' || message.severity === 'info' || message.severity === 'medium');
+  const mark = mild ? dot[message.severity] : badge[message.state];
+  const state = message.state === 'open' ? '' : `${cut(stateLine(message), 60)}: `;
+  return { type: 'header', text: words(cut(`${mark} ${state}${message.headline}`, 150)) };
+}
+
+function stateOf(message: Message): SlackBlock {
+  const since = message.resolved
+    ? `From ${slackTime(message.since)} to ${slackTime(message.resolved.at)}, ${inWords(message.resolved.lastedMs)}`
+    : `Since ${slackTime(message.since)}`;
+  const merged = message.mergedInto
+    ? `Goes on in ${slackLink(message.mergedInto.url, message.mergedInto.text, 300)}`
+    : null;
+  return section([
+    merged,
+    message.impact ? `*Impact:* ${slackText(message.impact, 600)}` : null,
+    `${since}${message.trend ? ` · ${slackText(message.trend, 500)}` : ''}`,
+  ]);
+}
+
+function causeOf(message: Message): SlackBlock | null {
+  const [first, ...others] = message.suspects;
+  if (!first && message.deploys.length === 0) return null;
+  const lines: (string | null)[] = [];
+  if (first?.clear) {
+    lines.push(`*Likeliest cause:* ${slackText(first.text, 300)}`);
+    if (first.chain) lines.push(slackText(first.chain, 400));
+    for (const evidence of first.evidence) lines.push(`• ${slackText(evidence, 300)}`);
+    if (others.length) lines.push(`Also possible: ${others.map((other) => slackText(other.text, 200)).join('; ')}`);
+  } else if (first) {
+    lines.push(
+      '*No clear cause.*',
+      `Best guesses: ${message.suspects.map((other) => slackText(other.text, 200)).join('; ')}`,
+    );
+  }
+  for (const [index, deploy] of message.deploys.entries()) {
+    const text = slackText(index === 0 ? `Began ${deploy.text}` : deploy.text, 400);
+    lines.push(
+      `${index === 0 ? '*Changed:* ' : '• '}${text}${deploy.url ? ` (${slackLink(deploy.url, 'diff', 20)})` : ''}`,
+    );
+  }
+  return section(lines);
+}
+
+function actionOf(message: Message): SlackBlock | null {
+  const { action, links } = message;
+  const pages = [
+    links.runbook ? slackLink(links.runbook, 'Runbook', 20) : null,
+    links.dashboard ? slackLink(links.dashboard, 'Dashboard', 20) : null,
+  ].filter((link) => link !== null);
+  if ((!action && pages.length === 0) || message.state === 'resolved' || message.state === 'merged') return null;
+  return section([
+    action ? `*First:* ${slackText(action.text, 500)}` : null,
+    action?.why ? slackText(action.why, 400) : null,
+    pages.length ? pages.join(' · ') : null,
+  ]);
+}
+
+function alertsOf(message: Message): SlackBlock {
+  const lines = message.alerts.map((alert) => {
+    const name = alert.service ? `${alert.alertname} (${alert.service})` : alert.alertname;
+    const over = alert.status === 'resolved' ? ' resolved' : '';
+    return `${alert.status === 'resolved' ? '🟢' : dot[alert.severity]} ${slackText(name, 200)}${over}`;
+  });
+  // One alert is the headline already; a list of one would only repeat it.
+  const list = message.alerts.length > 1 ? lines : [];
+  const more = list.length && message.more ? `…and ${message.more} more` : null;
+  return section([slackText(message.counts, 500), ...list, more]);
+}
+
+function whoOf(message: Message): SlackBlock | null {
+  if (message.state === 'merged' || message.state === 'resolved') {
+    return message.acknowledged ? context([`Was acknowledged by ${slackText(message.acknowledged.by, 120)}`]) : null;
+  }
+  const next = message.nextEscalation;
+  const owner = message.assignee ? `${message.assignee} (${message.team})` : message.team;
+  return context([
+    [
+      `Owner: ${slackText(owner, 200)}`,
+      message.acknowledged
+        ? `acknowledged by ${slackText(message.acknowledged.by, 120)} ${slackTime(message.acknowledged.at)}`
+        : null,
+      message.snoozedUntil ? `snoozed until ${slackTime(message.snoozedUntil)}` : null,
+      next ? `next: ${slackText(next.notify.join(', '), 300)} at ${slackTime(next.at)}` : null,
+    ]
+      .filter((part) => part !== null)
+      .join(' · '),
+  ]);
+}
+
+function notesOf(message: Message): SlackBlock | null {
+  const lines = [
+    message.similar ? slackText(message.similar, 500) : null,
+    message.held ? slackText(message.held, 600) : null,
+    ...message.degraded.map((line) => `⚠ not known: ${slackText(line, 240)}`),
+  ].filter((line) => line !== null);
+  return lines.length ? context(lines) : null;
+}
+
+function footerOf(message: Message): SlackBlock {
+  return context([
+    [
+      slackLink(message.links.incident, `#${message.number}`, 40),
+      `priority ${message.priority}`,
+      message.cluster ? slackText(message.cluster, 120) : null,
+      slackText(message.incidentId, 200),
+      `config ${slackText(message.configHash, 20)}`,
+    ]
+      .filter((part) => part !== null)
+      .join(' · '),
+  ]);
+}
+
+function buttonsOf(message: Message): SlackBlock {
+  const { incidentId } = message;
+  const button = (action: keyof typeof slackActions, label: string, style?: 'primary' | 'danger'): Element => ({
+    type: 'button',
+    action_id: slackActions[action],
+    text: words(label),
+    value: incidentId,
+    ...(style ? { style } : {}),
+  });
+  const options = silenceChoices.map(({ duration, label }) => ({
+    text: words(label),
+    value: silenceValue(incidentId, duration),
+  }));
+  return {
+    type: 'actions',
+    block_id: 'tocsin.actions',
+    elements: [
+      ...(message.state === 'open' ? [button('acknowledge', 'Acknowledge', 'primary')] : []),
+      button('resolve', 'Resolve'),
+      button('escalate', 'Escalate'),
+      { type: 'static_select', action_id: slackActions.silence, placeholder: words('Silence for…'), options },
+    ],
+  };
+}
+
+/**
+ * The message as Slack shows it, in the order a reader at 03:00 asks: what and how bad, since when, why and what changed,
+ * what to do, how far it reaches, who has it. At most 9 blocks; `text` is the lock-screen line and the fallback. Every part
+ * has a bound of its own (section 3,000, header 150, context 2,000 characters); should they still add up to more than all
+ * blocks together may hold, the least needed go first.
+ */
+export function renderSlack(message: Message, options: SlackOptions): SlackMessage {
+  const live = message.state === 'open' || message.state === 'acknowledged';
+  const notes = notesOf(message);
+  const action = actionOf(message);
+  const cause = causeOf(message);
+  const alerts = alertsOf(message);
+  const blocks = [
+    headerOf(message),
+    stateOf(message),
+    cause,
+    action,
+    alerts,
+    whoOf(message),
+    options.interactive && live ? buttonsOf(message) : null,
+    notes,
+    footerOf(message),
+  ].filter((block) => block !== null);
+  for (const spare of [notes, alerts, cause, action]) {
+    if (JSON.stringify(blocks).length <= budget) break;
+    if (spare && blocks.includes(spare)) blocks.splice(blocks.indexOf(spare), 1);
+  }
+  return { text: slackText(cut(oneLine(message), 700), 1500), blocks };
+}
+
+/** A line of the thread (or several, joined): each cleaned on its own, so that no label starts a line. */
+export const renderSlackLine = (text: string): string =>
+  within(
+    text
+      .split('\n')
+      .slice(0, 60)
+      .map((line) => slackText(plain(line, 600), 1200)),
+    3800,
+  );
