@@ -1,4 +1,5 @@
 import type { Deploy } from '../../domain/deploy.ts';
+import type { DeploySender } from '../envelope.ts';
 import { fromApi } from './api.ts';
 import { fromArgocd } from './argocd.ts';
 import { fromCdevents } from './cdevents.ts';
@@ -7,9 +8,6 @@ import { fromGithub } from './github.ts';
 import { fromGitlab } from './gitlab.ts';
 import { normalise } from './normalise.ts';
 import { fromPagerDuty } from './pagerduty.ts';
-
-export const deploySenders = ['api', 'pagerduty', 'github', 'gitlab', 'argocd', 'cdevents'] as const;
-export type DeploySender = (typeof deploySenders)[number];
 
 export type DeployHints = {
   /** Lower-case header names; GitHub's `x-github-event` is the one that is needed. */
