@@ -1,3 +1,4 @@
+import { isFingerprint } from './fingerprint.ts';
 import { faultOf, type ParseContext, type Refused, readJson, seen, timeOf, type UsableAlert } from './parse.ts';
 import type { SeenAlert } from './seen.ts';
 
@@ -6,14 +7,14 @@ export type PolledJson = {
   fingerprint: string;
   startsAt: string;
   endsAt: string;
+  /** `active`, `suppressed` or `unprocessed`. */
   state: string;
   silencedBy: string[];
   inhibitedBy: string[];
   /** The receivers its routes lead to, as configured (not quoted). */
   receivers: string[];
-  labels: Record<string, string>;
-  annotations: Record<string, string>;
-  generatorURL: string;
+  /** What it says of itself; left out of alerts that fire here already, which is most of the list. */
+  detail?: { labels: Record<string, string>; annotations: Record<string, string>; generatorURL: string };
 };
 
 /** The body of an inbox item of kind `poll`; its times are epoch ms, the alerts' are as Alertmanager wrote them. */
@@ -27,10 +28,15 @@ export type PollJson = {
 };
 
 export type PolledAlert = {
-  seen: SeenAlert;
+  fingerprint: string;
+  startsAt: number;
+  /** When it ended, if it is over but still listed; null while it fires. */
+  endedAt: number | null;
   /** Silenced, inhibited or muted there: it fires, but Alertmanager was told to say nothing of it. */
   suppressed: boolean;
   receivers: string[];
+  /** As if it had come by webhook; null when the poll left its labels out. */
+  seen: SeenAlert | null;
 };
 
 export type Poll = { ok: true; source: string; polledAt: number; uptimeSince: number | null; alerts: PolledAlert[] };
@@ -47,32 +53,40 @@ export function parsePoll(raw: Buffer, context: Pick<ParseContext, 'severityMap'
     source,
     polledAt,
     uptimeSince: typeof uptimeSince === 'number' ? uptimeSince : null,
-    alerts: alerts.flatMap((alert: unknown) => {
-      if (faultOf(alert) !== null) return [];
-      return [polled(alert as UsableAlert & Partial<PolledJson>, { ...context, source, receivedAt: polledAt })];
-    }),
+    alerts: alerts.flatMap((alert: Partial<PolledJson> | null) =>
+      isFingerprint(alert?.fingerprint)
+        ? [polled(alert, alert.fingerprint, { ...context, source, receivedAt: polledAt })]
+        : [],
+    ),
   };
 }
 
-function polled(alert: UsableAlert & Partial<PolledJson>, context: ParseContext): PolledAlert {
+function polled(alert: Partial<PolledJson>, fingerprint: string, context: ParseContext): PolledAlert {
   const at = context.receivedAt;
   const starts = timeOf(alert.startsAt);
   const ends = timeOf(alert.endsAt);
-  const over = ends !== null && ends <= at;
   const startsAt = starts ?? at;
+  const endedAt = ends !== null && ends <= at ? Math.max(ends, startsAt) : null;
+  const receivers = (alert.receivers ?? []).filter((name) => typeof name === 'string');
+  const detail = alert.detail && { ...alert.detail, fingerprint };
   const times = {
-    status: over ? ('resolved' as const) : ('firing' as const),
+    status: endedAt === null ? ('firing' as const) : ('resolved' as const),
     startsAt,
     startsAtSent: starts !== null,
-    endsAt: over ? Math.max(ends, startsAt) : null,
+    endsAt: endedAt,
     // Alertmanager's own time-out is renewed by each re-send: were it taken as a promise, an alert would end here whenever
     // the Alertmanager cannot be polled for a few minutes.
     expiresAt: null,
   };
-  const receivers = (alert.receivers ?? []).filter((name) => typeof name === 'string');
   return {
-    seen: seen(alert, times, { groupKey: null, receiver: receivers[0] ?? null }, context),
+    fingerprint,
+    startsAt,
+    endedAt,
     suppressed: alert.state === 'suppressed',
     receivers,
+    seen:
+      detail && faultOf(detail) === null
+        ? seen(detail as UsableAlert, times, { groupKey: null, receiver: receivers[0] ?? null }, context)
+        : null,
   };
 }

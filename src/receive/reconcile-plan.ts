@@ -1,5 +1,5 @@
 import type { Alert } from '../domain/alert.ts';
-import type { Poll } from './poll.ts';
+import type { Poll, PolledAlert } from './poll.ts';
 import type { SeenAlert } from './seen.ts';
 
 /**
@@ -46,7 +46,7 @@ export function reconcile(known: Iterable<KnownAlert>, poll: Poll, history: Read
   const result = { resolve: [], confirm: [], fire: [], history: new Set<string>() } as Reconciliation & {
     history: Set<string>;
   };
-  const listed = new Map(poll.alerts.map((alert) => [alert.seen.fingerprint, alert]));
+  const listed = new Map(poll.alerts.map((alert) => [alert.fingerprint, alert]));
   const trusted = poll.uptimeSince !== null && poll.polledAt - poll.uptimeSince >= TRUSTED_AFTER_MS;
   const ours = new Set<string>();
   const byFingerprint = new Map<string, KnownAlert>();
@@ -56,10 +56,10 @@ export function reconcile(known: Iterable<KnownAlert>, poll: Poll, history: Read
     if (alert.receiver !== null) ours.add(alert.receiver);
     if (alert.status !== 'firing' || alert.lastSeenAt >= poll.polledAt) continue;
     const there = listed.get(alert.fingerprint);
-    if (there && there.seen.status === 'firing') {
+    if (there && there.endedAt === null) {
       result.confirm.push(alert.fingerprint);
-    } else if (there && there.seen.startsAt >= alert.startsAt - SAME_START_MS) {
-      result.resolve.push({ fingerprint: alert.fingerprint, endsAt: there.seen.endsAt ?? poll.polledAt });
+    } else if (there?.endedAt && there.startsAt >= alert.startsAt - SAME_START_MS) {
+      result.resolve.push({ fingerprint: alert.fingerprint, endsAt: there.endedAt });
     } else if (!trusted) {
       // Neither believed nor remembered: the first trusted poll begins the count.
     } else if (history.has(absent(alert.fingerprint))) {
@@ -69,20 +69,20 @@ export function reconcile(known: Iterable<KnownAlert>, poll: Poll, history: Read
     }
   }
 
-  for (const { seen, suppressed, receivers } of poll.alerts) {
-    if (suppressed || seen.status !== 'firing' || poll.polledAt - seen.startsAt < LOST_AFTER_MS) continue;
-    if (!receivers.some((receiver) => ours.has(receiver))) continue;
-    if (isKnownThere(byFingerprint.get(seen.fingerprint), seen, poll.polledAt)) continue;
-    const receiver = receivers.find((name) => ours.has(name)) ?? null;
-    if (history.has(unknown(seen.fingerprint))) result.fire.push({ ...seen, receiver });
-    else result.history.add(unknown(seen.fingerprint));
+  for (const there of poll.alerts) {
+    const { fingerprint, seen, receivers } = there;
+    if (there.suppressed || there.endedAt !== null || poll.polledAt - there.startsAt < LOST_AFTER_MS) continue;
+    const receiver = receivers.find((name) => ours.has(name));
+    if (receiver === undefined || isKnownThere(byFingerprint.get(fingerprint), there, poll.polledAt)) continue;
+    if (seen !== null && history.has(unknown(fingerprint))) result.fire.push({ ...seen, receiver });
+    else result.history.add(unknown(fingerprint));
   }
   return result;
 }
 
 /** Whether this firing is no news here: the same episode fires, or word of the alert came after the poll began. */
-function isKnownThere(alert: KnownAlert | undefined, seen: SeenAlert, polledAt: number): boolean {
+function isKnownThere(alert: KnownAlert | undefined, there: PolledAlert, polledAt: number): boolean {
   if (!alert) return false;
   if (alert.lastSeenAt >= polledAt) return true;
-  return alert.status === 'firing' && seen.startsAt <= alert.startsAt + SAME_START_MS;
+  return alert.status === 'firing' && there.startsAt <= alert.startsAt + SAME_START_MS;
 }
