@@ -1,0 +1,27 @@
+import type pg from 'pg';
+import { emptyLedger, type Ledger } from '../domain/ledger.ts';
+import { toJson } from './encode.ts';
+
+type Db = Pick<pg.Pool, 'query'>;
+
+/** Adds to the ledger's columns. The rows are locked in the order of their names, so that two writers never deadlock. */
+export async function bumpLedger(db: Db, by: Partial<Ledger>): Promise<void> {
+  const changes = Object.entries(by).filter(([, count]) => count !== 0);
+  if (changes.length === 0) return;
+  await db.query(
+    `update ledger set count = ledger.count + locked.change
+     from (select l.name, c.change
+           from ledger l join jsonb_to_recordset($1::jsonb) as c (name text, change bigint) on c.name = l.name
+           order by l.name for update of l) as locked
+     where locked.name = ledger.name`,
+    [toJson(changes.map(([name, change]) => ({ name, change })))],
+  );
+}
+
+/** The totals since the store was made. */
+export async function readLedger(db: Db): Promise<Ledger> {
+  const { rows } = await db.query<{ name: keyof Ledger; count: number }>('select name, count from ledger');
+  const ledger = emptyLedger();
+  for (const { name, count } of rows) ledger[name] = count;
+  return ledger;
+}
