@@ -21,8 +21,15 @@ export type LoadResult =
 /**
  * Reads and checks the whole tree in `dir`, taking secrets from `env` and from files. Never throws on what a user can have
  * written; every fault of every file comes back at once, ordered by file and line. A missing file is its defaults.
+ *
+ * `assumeSecrets`: no reference is followed and none is missed, for `replay`, `diff`, `test` and `routes test`, which say
+ * the same on every machine (pass it to `compilePolicy` too).
  */
-export function loadConfig(dir: string, env: Readonly<Record<string, string | undefined>>): LoadResult {
+export function loadConfig(
+  dir: string,
+  env: Readonly<Record<string, string | undefined>>,
+  { assumeSecrets = false }: { assumeSecrets?: boolean } = {},
+): LoadResult {
   const listing = list(dir);
   if ('fault' in listing) return { ok: false, faults: [listing.fault], warnings: [], unusable: true };
 
@@ -30,12 +37,17 @@ export function loadConfig(dir: string, env: Readonly<Record<string, string | un
   for (const name of fileNames) if (listing.names.includes(name)) tree[name] = readYaml(join(dir, name));
   const parsed = validate(tree);
   const crossed = crossCheck(tree);
-  const references = resolveReferences(tree, dir, env);
-  const strays = strayFiles(dir, listing.names);
+  const references = assumeSecrets ? { faults: [], warnings: [], values: [] } : resolveReferences(tree, dir, env);
 
   const syntax = fileNames.flatMap((name) => tree[name]?.faults ?? []);
-  const faults = inOrder([...syntax, ...parsed.faults, ...crossed.faults, ...references.faults, ...strays.faults]);
-  const warnings = inOrder([...references.warnings, ...crossed.warnings, ...strays.warnings]);
+  const faults = inOrder([
+    ...syntax,
+    ...parsed.faults,
+    ...crossed.faults,
+    ...references.faults,
+    ...misspeltFiles(dir, listing.names),
+  ]);
+  const warnings = inOrder([...references.warnings, ...crossed.warnings]);
   if (Object.keys(tree).length === 0) warnings.push(emptyFolder(dir));
   if (faults.length > 0 || parsed.values === null) return { ok: false, faults, warnings, unusable: false };
 
@@ -115,20 +127,18 @@ function withDefaultTeam(routing: Values['routing.yaml']): Values['routing.yaml'
 }
 
 /** A misspelt file name would silently mean "all defaults". Files with names of their own are none of our business. */
-function strayFiles(dir: string, names: string[]): { faults: Fault[]; warnings: Fault[] } {
-  const faults: Fault[] = [];
-  for (const name of names) {
+function misspeltFiles(dir: string, names: string[]): Fault[] {
+  return names.flatMap((name) => {
     const stem = /^(.+)\.ya?ml$/.exec(name)?.[1];
-    if (stem === undefined || (fileNames as string[]).includes(name)) continue;
+    if (stem === undefined || (fileNames as string[]).includes(name)) return [];
     const meant = closest(
       stem,
       fileNames.map((known) => known.replace('.yaml', '')),
     );
-    if (meant === null || names.includes(`${meant}.yaml`)) continue;
-    const at = { file: join(dir, name), line: 1, column: 1 };
-    faults.push({ ...at, message: 'this file is not read', instead: `Did you mean ${meant}.yaml? Rename it.` });
-  }
-  return { faults, warnings: [] };
+    if (meant === null || names.includes(`${meant}.yaml`)) return [];
+    const instead = `Did you mean ${meant}.yaml? Rename it.`;
+    return [{ file: join(dir, name), line: 1, column: 1, message: 'this file is not read', instead }];
+  });
 }
 
 const emptyFolder = (dir: string): Fault => ({

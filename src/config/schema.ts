@@ -387,20 +387,13 @@ export const RoutingFile = z.strictObject({
 });
 export type RoutingFile = z.infer<typeof RoutingFile>;
 
-const Every = z
-  .string()
-  .regex(
-    /^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01]\d|2[0-3]):[0-5]\d$/,
-    'this does not say when the window opens; write "Sun 02:00" for every week, "02:00" for every day',
-  );
-
 export const SuppressionFile = z.strictObject({
   maintenance_windows: z
     .array(
       z.strictObject({
         name: Name,
         match: Match,
-        every: Every.optional(),
+        every: z.string().optional().describe('"Sun 02:00", "Mon-Fri 22:30", or "02:00" for each day; needs `for`'),
         from: Instant.optional(),
         until: Instant.optional(),
         for: Duration.optional(),

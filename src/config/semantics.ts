@@ -1,3 +1,4 @@
+import { windowFault } from '../decide/calendar.ts';
 import { type Matcher, matcherText, parseMatcher } from '../route/matchers.ts';
 import { type Fault, insteadOf } from './fault.ts';
 import { parseDuration } from './schema.ts';
@@ -282,35 +283,26 @@ function checkServices(tree: Tree, names: Names, found: Findings): void {
 
 function checkWindows(tree: Tree, found: Findings): void {
   for (const window of items(spot(tree, 'suppression.yaml', 'maintenance_windows'))) {
-    const has = (key: string) => child(window, key) !== null;
-    const problem = windowProblem(has);
-    if (problem) found.faults.push(faultAt(window, problem.message, problem.instead));
-    mustEndLater(window, found);
+    const read = (key: string): string | undefined => text(child(window, key)) ?? undefined;
+    const lasts = read('for');
+    const fault = windowFault({
+      name: read('name') ?? '',
+      match: [],
+      time_zone: 'UTC',
+      every: read('every'),
+      from: read('from'),
+      until: read('until'),
+      for: lasts === undefined ? undefined : (parseDuration(lasts) ?? undefined),
+    });
+    // A duration that cannot be read is told by the schema; what follows from it is not told as well.
+    if (fault === null || (lasts !== undefined && parseDuration(lasts) === null)) continue;
+    const [message, instead] = fault.split('; write ', 2);
+    const at = instead === undefined ? window : (child(window, 'every') ?? window);
+    const example = 'every: "Sun 02:00" with for: 2h, or from: "2026-11-20T02:00:00Z" with until or for';
+    found.faults.push(
+      faultAt(at, `this maintenance window has no usable time: ${message}`, `Write ${instead ?? example}.`),
+    );
   }
-  for (const hours of items(spot(tree, 'suppression.yaml', 'business_hours'))) {
-    const [from, until] = [text(child(hours, 'from')) ?? '09:00', text(child(hours, 'until')) ?? '17:00'];
-    if (from === until)
-      found.faults.push(
-        faultAt(hours, 'these business hours are empty: `from` is `until`', 'Write two different times.'),
-      );
-  }
-}
-
-function windowProblem(has: (key: string) => boolean): { message: string; instead: string } | null {
-  const weekly = 'every: "Sun 02:00" with for: 2h';
-  const once = 'from and until as times, for example "2026-11-20T02:00:00+01:00"';
-  if (has('every') && (has('from') || has('until')))
-    return {
-      message: 'a maintenance window is either repeated or single, not both',
-      instead: `Keep ${weekly}, or ${once}.`,
-    };
-  if (has('every') && !has('for'))
-    return {
-      message: '`for` is missing: how long the window stays open',
-      instead: 'Write for example for: 2h beside `every`.',
-    };
-  if (has('every') || (has('from') && has('until'))) return null;
-  return { message: 'this maintenance window has no time', instead: `Write ${weekly}, or ${once}.` };
 }
 
 /** A password inside a URL would be printed with it; it belongs in `auth` or behind a reference. */
