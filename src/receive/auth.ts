@@ -95,12 +95,15 @@ export function sourceOf(access: Access, asked: unknown): string | null {
   return typeof asked === 'string' && SOURCE.test(asked) ? asked : null;
 }
 
-function denied(status: 401 | 403, detail: string): Denied {
-  // Both schemes, so that a browser asks for the token and a program sees that a bearer will do.
-  const headers: Record<string, string> =
-    status === 401 ? { 'www-authenticate': 'Bearer realm="tocsin", Basic realm="tocsin", charset="UTF-8"' } : {};
-  return { ok: false, status, problem: problem(status, detail, {}, headers) };
-}
+/** The answer to a missing or bad credential: both schemes, so that a browser asks and a program sees that a bearer will do. */
+export const unauthorized = (detail: string): Reply =>
+  problem(401, detail, {}, { 'www-authenticate': 'Bearer realm="tocsin", Basic realm="tocsin", charset="UTF-8"' });
+
+const denied = (status: 401 | 403, detail: string): Denied => ({
+  ok: false,
+  status,
+  problem: status === 401 ? unauthorized(detail) : problem(status, detail),
+});
 
 const digestOf = (token: string): Buffer => hash('sha256', token, 'buffer');
 

@@ -110,7 +110,7 @@ export function readBody(req: IncomingMessage, limit: number, budget: Budget): P
 }
 
 /** Reads on without keeping anything: a connection closed with unread data is reset, and the sender would never see the answer. */
-function discard(req: IncomingMessage): void {
+export function discard(req: IncomingMessage): void {
   let discarded = 0;
   req.removeAllListeners('data');
   req.on('data', (chunk: Buffer) => {

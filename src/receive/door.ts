@@ -2,12 +2,13 @@ import express, { type Request, type RequestHandler, type Router } from 'express
 import { problem, type Reply, send } from '../api/problem.ts';
 import type { Config } from '../config/schema.ts';
 import type { SlackInteraction } from '../respond/slack.ts';
+import type { RefusedBody } from '../store/quarantine.ts';
 import type { InboxItem, NewInboxItem } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { traceOf } from '../telemetry/trace.ts';
-import { authorize, sourceOf } from './auth.ts';
-import { type BodyRead, type Budget, readBody } from './body.ts';
+import { authorize, sourceOf, unauthorized } from './auth.ts';
+import { type BodyRead, type Budget, discard, readBody } from './body.ts';
 import { type Counted, countAlertsApi, countWebhook, type Refused } from './parse.ts';
 import { type Asked, type Checked, senders } from './senders.ts';
 
@@ -15,14 +16,14 @@ import { type Asked, type Checked, senders } from './senders.ts';
 export type DoorInbox = {
   append(item: NewInboxItem): Promise<unknown>;
   /** Keeps a body that nothing could be made of; it counts once as received and quarantined. */
-  quarantineBody(body: { at: number; source: string; place: string; reason: string; raw: Buffer }): Promise<unknown>;
+  quarantineBody(body: RefusedBody): Promise<unknown>;
 };
 
 export type DoorDeps = {
   inbox: DoorInbox;
   /** The tree in force; asked anew for each request, so that a reload counts at once. */
   config: () => Config;
-  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  log: Pick<Logger, 'info' | 'warn'>;
   metrics: Metrics;
   /**
    * Called once a click in Slack is stored and answered, to say there what came of it (or to answer "Why?"). Must not throw.
@@ -40,7 +41,7 @@ type Entrance = {
   paths: string[];
   kind: InboxItem['kind'];
   /** Who may come in with what headers; `asked` lets a signature or a key in the body decide later. */
-  admit(req: Request, config: Config, now: number): Admitted | { ok: false; reply: Reply };
+  admit(req: Request, config: Config): Admitted | { ok: false; reply: Reply };
   judge(raw: Buffer, asked: Asked): Checked;
   /** After this long without a commit the answer is 503, ms. */
   patience: number;
@@ -73,7 +74,7 @@ const entrances: Entrance[] = [
     paths: ['/api/v1/webhooks/alertmanager', '/webhook', '/analyze'],
     kind: 'alertmanager',
     admit: byToken,
-    judge: (raw) => stored(raw, countWebhook(raw)),
+    judge: (raw) => counts(raw, countWebhook(raw)),
     patience: PATIENCE,
   },
   {
@@ -91,7 +92,7 @@ const entrances: Entrance[] = [
           detail: 'None of these alerts can be used: each needs an object of labels.',
           keep: true,
         };
-      return stored(raw, counted);
+      return counts(raw, counted);
     },
     patience: PATIENCE,
   },
@@ -108,7 +109,7 @@ const entrances: Entrance[] = [
 
 const onlyPosted = entrances.flatMap(({ paths }) => paths.filter((path) => !/deploys$|v2\/alerts$/.test(path)));
 
-function stored(raw: Buffer, counted: Counted | Refused): Checked {
+function counts(raw: Buffer, counted: Counted | Refused): Checked {
   if (!counted.ok)
     return { ok: false, status: 400, detail: `${sentence(counted.reason)} It is kept in quarantine.`, keep: true };
   const { accepted, quarantined } = counted;
@@ -135,124 +136,135 @@ function byToken(req: Request, config: Config): Admitted | { ok: false; reply: R
 /** A sender that proves itself by the body's signature or key; `judge` checks that, because it needs the body. */
 const bySender = (source: string) => (): Admitted => ({ ok: true, source, proven: false });
 
+/** What became of one request: the word for metrics and log, the answer, and what the log line adds. */
+type Outcome = {
+  result: 'accepted' | 'refused' | 'unauthorized' | 'too-large' | 'unavailable' | 'gone';
+  reply: Reply;
+  source?: string;
+  reason?: string;
+  bytes?: number;
+  checked?: Checked & { ok: true };
+};
+
 function handle(entrance: Entrance, deps: DoorDeps, budget: Budget): RequestHandler {
   const { kind } = entrance;
   const { metrics, log } = deps;
   return async (req, res) => {
     const begun = performance.now();
-    const config = deps.config();
-    const limit = config.tocsin.server.max_body;
-    // Room for several bodies of the largest size; a burst of 5,000 ordinary ones (15 kB) is 75 MB.
-    budget.limit = Math.max(4 * limit, 256 * 1024 * 1024);
     const trace = traceOf(req.headers.traceparent);
     res.setHeader('x-tocsin-trace', trace);
+    const { result, reply, source, reason, bytes, checked } = await receive(entrance, deps, budget, req, trace);
+    send(res, reply);
 
-    const answer = (result: string, reply: Reply, fields: object = {}): void => {
-      send(res, reply);
-      const seconds = (performance.now() - begun) / 1_000;
-      metrics.deliveries.inc({ kind, result });
-      metrics.receiveSeconds.observe({ kind }, seconds);
-      const line = { trace, kind, result, status: reply.status, ms: Math.round(seconds * 1e4) / 10, ...fields };
-      if (result === 'accepted') log.info(line, 'delivery accepted');
-      else log.warn(line, 'delivery refused');
-    };
-
-    const admitted = entrance.admit(req, config, deps.now());
-    if (!admitted.ok) {
-      req.resume();
-      answer(admitted.reply.status === 400 ? 'refused' : 'unauthorized', admitted.reply);
-      return;
-    }
-    const { source, proven } = admitted;
-    const read = await readBody(req, limit, budget);
-    try {
-      const receivedAt = deps.now();
-      const keep = async (place: string, reason: string, raw: Buffer): Promise<boolean> => {
-        const kept = deps.inbox.quarantineBody({ at: receivedAt, source, place, reason, raw });
-        if (!(await committed(kept, entrance.patience, log, trace))) return false;
-        metrics.quarantined.inc({ what: 'body' });
-        return true;
-      };
-      if (!read.ok) {
-        if (read.kept && proven && !(await keep('body', read.detail, read.kept)))
-          answer('unavailable', unavailable(), { source });
-        else answer(unreadable[read.why].result, unreadable[read.why].reply(read), { source, reason: read.detail });
-        return;
-      }
-
-      const checked = entrance.judge(read.body, { req, config, source, now: receivedAt });
-      if (!checked.ok) {
-        const reply = problem(checked.status, checked.detail, {}, checked.headers);
-        if (checked.keep && !(await keep('body', checked.detail, read.body)))
-          answer('unavailable', unavailable(), { source });
-        else answer(checked.status === 400 ? 'refused' : 'unauthorized', reply, { source, reason: checked.detail });
-        return;
-      }
-
-      const from = checked.source ?? source;
-      if (checked.item !== null) {
-        const appended = deps.inbox.append({ kind, source: from, receivedAt, trace, body: checked.item });
-        if (!(await committed(appended, entrance.patience, log, trace))) {
-          answer('unavailable', unavailable(), { source: from });
-          return;
-        }
-        metrics.receivedBytes.inc({ kind }, read.body.length);
-      }
-      if (checked.counted) {
-        metrics.receivedAlerts.inc({ result: 'accepted' }, checked.counted.accepted);
-        metrics.receivedAlerts.inc({ result: 'quarantined' }, checked.counted.quarantined);
-        metrics.quarantined.inc({ what: 'alert' }, checked.counted.quarantined);
-      }
-      const { accepted, quarantined } = checked.counted ?? {};
-      const fields = { source: from, bytes: read.body.length, accepted, quarantined };
-      answer('accepted', { status: checked.status, body: checked.answer }, fields);
-      if (checked.interaction) deps.onSlack(checked.interaction, trace);
-    } finally {
-      read.release();
-    }
+    const seconds = (performance.now() - begun) / 1_000;
+    metrics.deliveries.inc({ kind, result });
+    metrics.receiveSeconds.observe({ kind }, seconds);
+    const ms = Math.round(seconds * 1e4) / 10;
+    const line = { trace, kind, source, result, status: reply.status, ms, bytes, ...checked?.counted, reason };
+    if (result === 'accepted') log.info(line, 'delivery accepted');
+    else log.warn(line, 'delivery not accepted');
+    if (checked?.interaction) deps.onSlack(checked.interaction, trace);
   };
 }
 
-/** What each way of not having a body is called and answered. */
-const unreadable: Record<
-  (BodyRead & { ok: false })['why'],
-  { result: string; reply(read: { detail: string }): Reply }
-> = {
-  'too-large': { result: 'too-large', reply: ({ detail }) => problem(413, detail) },
-  busy: { result: 'unavailable', reply: ({ detail }) => problem(503, detail, {}, { 'retry-after': RETRY_AFTER }) },
-  encoding: { result: 'refused', reply: ({ detail }) => problem(415, detail) },
-  corrupt: { result: 'refused', reply: ({ detail }) => problem(400, detail) },
-  // Nobody reads this; the status is the one that proxies log for a sender that hung up.
-  gone: { result: 'gone', reply: ({ detail }) => problem(400, detail) },
+async function receive(
+  entrance: Entrance,
+  deps: DoorDeps,
+  budget: Budget,
+  req: Request,
+  trace: string,
+): Promise<Outcome> {
+  const { kind, patience } = entrance;
+  const config = deps.config();
+  const admitted = entrance.admit(req, config);
+  if (!admitted.ok) {
+    discard(req);
+    return { result: admitted.reply.status === 400 ? 'refused' : 'unauthorized', reply: admitted.reply };
+  }
+
+  const limit = config.tocsin.server.max_body;
+  // Room for several bodies of the largest size; a burst of 5,000 ordinary ones (15 kB) is 75 MB.
+  budget.limit = Math.max(4 * limit, 256 * 1024 * 1024);
+  const read = await readBody(req, limit, budget);
+  try {
+    const receivedAt = deps.now();
+    const { source } = admitted;
+    const keep = (reason: string, raw: Buffer) =>
+      inTime(patience, deps.inbox.quarantineBody({ at: receivedAt, source, place: 'body', reason, raw }));
+
+    if (!read.ok) {
+      const { result, status } = unreadable[read.why];
+      const kept = read.kept !== null && admitted.proven ? await keep(read.detail, read.kept) : stored;
+      return kept.ok
+        ? { result, reply: failed(status, read.detail), source, reason: read.detail }
+        : unavailable(kept, source);
+    }
+
+    const checked = entrance.judge(read.body, { req, config, source, now: receivedAt });
+    if (!checked.ok) {
+      const kept = checked.keep ? await keep(checked.detail, read.body) : stored;
+      if (!kept.ok) return unavailable(kept, source);
+      if (checked.keep) deps.metrics.quarantined.inc({ what: 'body' });
+      const result = checked.status === 400 ? 'refused' : 'unauthorized';
+      return { result, reply: failed(checked.status, checked.detail), source, reason: checked.detail };
+    }
+
+    const from = checked.source ?? source;
+    if (checked.item !== null) {
+      const item = { kind, source: from, receivedAt, trace, body: checked.item };
+      const appended = await inTime(patience, deps.inbox.append(item));
+      if (!appended.ok) return unavailable(appended, from);
+    }
+    deps.metrics.receivedBytes.inc({ kind }, read.body.length);
+    deps.metrics.receivedAlerts.inc({ result: 'accepted' }, checked.counted?.accepted ?? 0);
+    deps.metrics.receivedAlerts.inc({ result: 'quarantined' }, checked.counted?.quarantined ?? 0);
+    deps.metrics.quarantined.inc({ what: 'alert' }, checked.counted?.quarantined ?? 0);
+    const reply = { status: checked.status, body: checked.answer };
+    return { result: 'accepted', reply, source: from, bytes: read.body.length, checked };
+  } finally {
+    read.release();
+  }
+}
+
+/** What each way of not having a body is called and answered; nobody reads the answer to a sender that hung up. */
+const unreadable: Record<(BodyRead & { ok: false })['why'], { result: Outcome['result']; status: number }> = {
+  'too-large': { result: 'too-large', status: 413 },
+  busy: { result: 'unavailable', status: 503 },
+  encoding: { result: 'refused', status: 415 },
+  corrupt: { result: 'refused', status: 400 },
+  gone: { result: 'gone', status: 400 },
 };
 
-const unavailable = (): Reply =>
-  problem(
-    503,
-    'The store cannot take this now, so it was not accepted; send it again.',
-    {},
-    { 'retry-after': RETRY_AFTER },
-  );
+function failed(status: number, detail: string): Reply {
+  if (status === 401) return unauthorized(detail);
+  return problem(status, detail, {}, status === 503 ? { 'retry-after': RETRY_AFTER } : {});
+}
 
-/** Whether a promise of the store came true in time. A commit that comes later than that only makes the retry a repeat. */
-async function committed(
-  work: Promise<unknown>,
-  patience: number,
-  log: DoorDeps['log'],
-  trace: string,
-): Promise<boolean> {
+const unavailable = ({ reason }: Stored & { ok: false }, source: string): Outcome => ({
+  result: 'unavailable',
+  reply: failed(503, 'The store cannot take this now, so it was not accepted; send it again.'),
+  source,
+  reason,
+});
+
+type Stored = { ok: true } | { ok: false; reason: string };
+const stored: Stored = { ok: true };
+
+/** Whether the store did its work in time. A commit that comes later only makes the sender's retry a repeat. */
+async function inTime(patience: number, work: Promise<unknown>): Promise<Stored> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => resolve('late'), patience);
+  const late = new Promise<Stored>((resolve) => {
+    timer = setTimeout(
+      () => resolve({ ok: false, reason: `the store did not answer within ${patience} ms` }),
+      patience,
+    );
   });
   try {
-    const result = await Promise.race([work.then(() => 'stored' as const), late]);
-    if (result === 'stored') return true;
-    log.error({ trace, afterMs: patience }, 'the store did not answer in time; the sender was told to try again');
+    return await Promise.race([work.then(() => stored), late]);
   } catch (error) {
-    log.error({ trace, err: error }, 'the store did not take a delivery; the sender was told to try again');
+    // A full inbox and a database that is gone are known states with words of their own, one line each: no stack.
+    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   } finally {
     clearTimeout(timer);
   }
-  return false;
 }

@@ -6,6 +6,7 @@ import { parsePagerDutyWebhook } from '../respond/pagerduty.ts';
 import { type Verified, verifyGithub, verifyGitlab, verifyPagerDuty, verifySlack } from '../respond/signatures.ts';
 import { parseSlackInteraction, type SlackInteraction } from '../respond/slack.ts';
 import { accessByToken, authenticate, covers, hasTokens } from './auth.ts';
+import { parseDeploys } from './deploys/parse.ts';
 import { adapterHeaders, type DeploySender, encodeEnvelope } from './envelope.ts';
 import { type Counted, readJson } from './parse.ts';
 
@@ -27,7 +28,8 @@ export type Checked =
       /** What a click in Slack asks for, to be answered there afterwards. */
       interaction?: SlackInteraction;
     }
-  | { ok: false; status: 400 | 401 | 403; detail: string; headers?: Record<string, string>; keep: boolean };
+  /** `keep`: the raw body goes to quarantine. */
+  | { ok: false; status: 400 | 401 | 403; detail: string; keep: boolean };
 
 /** Somebody else's way of posting deploys or actions: the adapter's edge, without its meaning. */
 export type SenderEntrance = {
@@ -144,7 +146,7 @@ const actionItem = (action: Action): Checked => ({
 
 function pagerDutyAction(raw: Buffer, headers: IncomingHttpHeaders): Checked {
   const event = parsePagerDutyWebhook(raw, headers);
-  if (event.kind === 'fault') return refused(400, `Not usable: ${event.reason}.`, true);
+  if (event.kind === 'fault') return refused(400, `Not usable: ${event.reason}.`);
   if (event.kind === 'action') return actionItem(event.action);
   return { ok: true, item: null, status: 200, answer: { accepted: 0, quarantined: 0, ignored: event.reason } };
 }
@@ -152,7 +154,7 @@ function pagerDutyAction(raw: Buffer, headers: IncomingHttpHeaders): Checked {
 function slackAction(raw: Buffer, config: Config): Checked {
   const apiUrl = config.tocsin.channels.slack?.api_url ?? '';
   const interaction = parseSlackInteraction(raw, { people: config.routing.people, apiUrl });
-  if (interaction.kind === 'fault') return refused(400, `Not usable: ${interaction.reason}.`, true);
+  if (interaction.kind === 'fault') return refused(400, `Not usable: ${interaction.reason}.`);
   // Slack shows the person whatever stands in the answer to some interactions: it stays empty.
   const done = { ok: true as const, status: 200, answer: null, interaction };
   return interaction.kind === 'action'
@@ -160,22 +162,30 @@ function slackAction(raw: Buffer, config: Config): Checked {
     : { ...done, item: null };
 }
 
-/** Whether a deploy body can be read at all; the work side's adapters make deploys of it. */
-function deploy(sender: DeploySender, raw: Buffer, asked: Asked): Checked {
+/**
+ * Reads a deploy body as the work side will read it again, to tell the sender what will become of it. What is refused is
+ * said in the answer and not kept: deploys come from pipelines whose authors see the answer.
+ */
+function deploy(sender: DeploySender, raw: Buffer, { req, now }: Asked): Checked {
   const body = readJson(raw);
-  if (!body.ok) return refused(400, `Not usable: ${body.reason}.`, true);
-  if (typeof body.value !== 'object' || body.value === null)
-    return refused(400, 'The body is no JSON object or list.', true);
-  const item = encodeEnvelope({
-    sender,
-    headers: adapterHeaders(asked.req.headers),
-    body: withoutKey(raw, body.value),
-  });
-  return { ok: true, item, status: 200, answer: { accepted: 1, quarantined: 0 } };
+  if (!body.ok) return refused(400, `Not usable: ${body.reason}.`);
+  const headers = adapterHeaders(req.headers);
+  const { deploys, ignored, faults, notes } = parseDeploys(sender, body.value, now, { headers });
+  if (deploys.length === 0 && faults.length > 0) return refused(400, `Not usable: ${inWords(faults)}.`);
+  const answer = { accepted: deploys.length, refused: faults, notes, ...(ignored === undefined ? {} : { ignored }) };
+  if (deploys.length === 0) return { ok: true, item: null, status: 200, answer };
+  const item = encodeEnvelope({ sender, headers, body: withoutKey(raw, body.value) });
+  return { ok: true, item, status: 200, answer };
 }
 
+const inWords = (faults: { place: string; reason: string }[]): string =>
+  faults
+    .slice(0, 10)
+    .map(({ place, reason }) => `${place} ${reason}`)
+    .join('; ');
+
 /** A routing key is a credential: it is checked here and never stored. Bodies without one are kept as they came. */
-function withoutKey(raw: Buffer, value: object): string {
+function withoutKey(raw: Buffer, value: unknown): string {
   const members = Array.isArray(value) ? value : [value];
   const has = members.some((member) => typeof member === 'object' && member !== null && 'routing_key' in member);
   if (!has) return raw.toString('utf8');
@@ -200,7 +210,7 @@ function changeEvent(raw: Buffer, asked: Asked): Checked {
     if (!open.ok) return refused(open.status, (open.problem.body as { detail: string }).detail);
   }
   if (!event || typeof event.payload !== 'object' || event.payload === null)
-    return refused(400, 'A change event is a JSON object with a `payload`.', true);
+    return refused(400, 'A change event is a JSON object with a `payload`.');
   const checked = deploy('pagerduty', raw, asked);
   const answer = { status: 'success', message: 'Change event processed' };
   return checked.ok ? { ...checked, status: 202, answer, source } : checked;
