@@ -22,8 +22,8 @@ export type LoadResult =
  * Reads and checks the whole tree in `dir`, taking secrets from `env` and from files. Never throws on what a user can have
  * written; every fault of every file comes back at once, ordered by file and line. A missing file is its defaults.
  *
- * `assumeSecrets`: no reference is followed and none is missed, for `replay`, `diff`, `test` and `routes test`, which say
- * the same on every machine (pass it to `compilePolicy` too).
+ * `assumeSecrets`: no secret is missed, for `replay`, `diff`, `test` and `routes test`, which say the same on every machine
+ * (pass it to `compilePolicy` too).
  */
 export function loadConfig(
   dir: string,
@@ -37,7 +37,8 @@ export function loadConfig(
   for (const name of fileNames) if (listing.names.includes(name)) tree[name] = readYaml(join(dir, name));
   const parsed = validate(tree);
   const crossed = crossCheck(tree);
-  const references = assumeSecrets ? { faults: [], warnings: [], values: [] } : resolveReferences(tree, dir, env);
+  const followed = resolveReferences(tree, dir, env);
+  const references = assumeSecrets ? { ...followed, faults: [], warnings: [] } : followed;
 
   const syntax = fileNames.flatMap((name) => tree[name]?.faults ?? []);
   const faults = inOrder([

@@ -1,0 +1,105 @@
+import { insteadOf } from '../config/fault.ts';
+import type { Config } from '../config/schema.ts';
+import { secret } from '../config/secrets.ts';
+import { compilePolicy } from '../decide/policy.ts';
+import type { Labels } from '../domain/alert.ts';
+import { channelOff } from '../route/channels.ts';
+import { route } from '../route/route.ts';
+import { targetLabel } from '../route/targets.ts';
+
+/**
+ * Labels from `LABEL=VALUE` words, as `amtool config routes test` takes them; a value may hold `=` and may be quoted. A
+ * string is what is wrong with them.
+ */
+export function parseLabels(words: readonly string[]): Labels | string {
+  const labels: Record<string, string> = {};
+  for (const word of words) {
+    const cut = word.indexOf('=');
+    if (cut <= 0) return `"${word}" is not LABEL=VALUE. Write for example service=checkout severity=critical`;
+    const name = word.slice(0, cut);
+    if (/[!~]$/.test(name)) return `"${word}" is a matcher. Write a label as an alert carries it: service=checkout`;
+    Object.defineProperty(labels, name, {
+      value: word.slice(cut + 1).replace(/^"(.*)"$/s, '$1'),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return labels;
+}
+
+/**
+ * `tocsin routes test LABEL=VALUE… [--json]`: the route, team, channels, targets and escalation policy that an alert with
+ * these labels gets as the lead of an incident. It is the service's own routing, with what is off on this machine told
+ * beside it; impact's extra teams are left out, for the labels do not say how large it is. Gives the exit code.
+ */
+export function runRoutesTest(options: {
+  config: Config;
+  words: readonly string[];
+  json: boolean;
+  out: (text: string) => void;
+  err: (text: string) => void;
+}): number {
+  const { config, json, out, err } = options;
+  const labels = parseLabels(options.words);
+  if (typeof labels === 'string') {
+    err(`${labels}.\n`);
+    return 2;
+  }
+  const policy = compilePolicy(config, { assumeSecrets: true });
+  const serviceLabel = config.tocsin.labels.service.find((name) => Object.hasOwn(labels, name) && labels[name] !== '');
+  const service = serviceLabel === undefined ? null : labels[serviceLabel]!;
+  const result = route({ labels, service }, policy);
+  const targets = result.targets.map((target) => {
+    const channel = target.channel === 'webhook' ? targetLabel(target) : target.channel;
+    return { target: targetLabel(target), off: channelOff(config, channel, false) ?? keyOff(config, target) };
+  });
+  const steps = result.escalationPolicy ? config.routing.escalation_policies[result.escalationPolicy]!.steps : [];
+
+  if (json) {
+    const shown = {
+      labels,
+      service,
+      path: result.path,
+      team: result.primaryTeam,
+      teamFrom: result.teamFrom,
+      unknownOwner: result.unknownOwner,
+      channels: result.channels,
+      targets,
+      escalation: result.escalationPolicy,
+      steps: steps.map(({ after, notify }) => ({ afterSeconds: after / 1000, notify })),
+      escalationTeams: result.escalationTeams,
+    };
+    out(`${JSON.stringify(shown, null, 2)}\n`);
+    return 0;
+  }
+  const from = {
+    assigned: 'assigned',
+    route: 'named by the route',
+    label: 'named by the label `team`',
+    owner: `owner of ${service}`,
+    default: 'default_team, since nothing names a team',
+  }[result.teamFrom];
+  for (const nodes of result.path) out(`route       ${nodes.join('\n            → ')}\n`);
+  out(`team        ${result.primaryTeam} (${from})\n`);
+  out(`channels    ${result.channels.join(', ')}\n`);
+  targets.forEach(({ target, off }, i) => {
+    out(`${i === 0 ? 'targets  ' : '         '}   ${target}${off === null ? '' : `  (off here: ${off})`}\n`);
+  });
+  out(`escalation  ${result.escalationPolicy ?? 'none: the first message is the only one'}\n`);
+  for (const { after, notify } of steps) out(`            after ${minutes(after)}: ${notify.join(', ')}\n`);
+  const catalogued = Object.keys(config.business.services);
+  if (service !== null && !catalogued.includes(service))
+    out(`note        "${service}" is not in business-context.yaml. ${insteadOf(service, catalogued, 'service')}\n`);
+  return 0;
+}
+
+/** A routing key that is not set on this machine. */
+function keyOff(config: Config, target: { channel: string; address: string }): string | null {
+  if (target.channel !== 'pagerduty') return null;
+  const ref = config.routing.teams[target.address.slice('team/'.length)]?.pagerduty;
+  return ref && secret(config, ref) === null ? 'its routing key is not set' : null;
+}
+
+const minutes = (ms: number): string =>
+  ms % 60_000 === 0 ? `${ms / 60_000} min` : `${Math.floor(ms / 60_000)} min ${(ms % 60_000) / 1000} s`;
