@@ -26,6 +26,8 @@ export type NotificationJob = {
   /** The route's other targets, tried in this order when this one keeps failing. */
   fallback: Target[];
   trace: string;
+  /** Failover: the target that did not answer and whose later states this one is told in its place. */
+  standsInFor?: Target;
 };
 
 export type NotificationState = 'waiting' | 'sent' | 'failed' | 'superseded';
