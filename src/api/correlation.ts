@@ -102,7 +102,7 @@ export async function correlationView(input: CorrelationInput): Promise<Correlat
       status: row.status,
       startsAt: iso(row.starts_at),
       endsAt: iso(row.ends_at),
-      summary: row.annotations['summary'] ?? null,
+      summary: row.annotations.summary ?? null,
       role: roles[i]!,
     })),
     edges: nearestPairs(distances, alerts.length, input.neighbours).map(([i, j]) => {

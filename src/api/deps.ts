@@ -1,8 +1,11 @@
 import type { Pool } from 'pg';
 import type { Config } from '../config/schema.ts';
+import type { CorrelationModel } from '../correlate/model.ts';
+import type { ServiceGraph } from '../correlate/types.ts';
 import type { PlacementWhy } from '../domain/effects.ts';
 import type { NewInboxItem } from '../store/types.ts';
 import type { HealthCheck } from '../telemetry/health.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Live } from './live.ts';
 
 /** What a reload came to: the new tree's hash, or every fault of the refused one (`file:line:column what, what instead`). */
@@ -35,8 +38,10 @@ export type ApiDeps = {
   analyze: (body: unknown, source: string) => Promise<AnalyzeResult>;
   /** The text of `/metrics`, this thread's and the worker's together. */
   metricsText: () => Promise<string>;
-  /** Called once per answered request, for the metrics. `route` is the template, never the path: it must not grow. */
-  observe?: (request: { method: string; route: string; status: number; seconds: number }) => void;
+  metrics: Pick<Metrics, 'httpRequests' | 'httpSeconds' | 'eventStreams'>;
+  /** The service graph in use, and the fitted model that distances are measured with. */
+  graph: () => ServiceGraph;
+  model: CorrelationModel;
   /** What `/readyz` asks, besides the database that the API asks itself. */
   checks: readonly HealthCheck[];
   /** PostgreSQL notifications: incident changes and answered actions. */

@@ -365,6 +365,20 @@ export const HealthAnswer = z.object({
 
 export const Reloaded = z.object({ status: z.literal('reloaded'), configHash: z.string() });
 
+const shift = z.object({ person: z.string(), since: time, until: time, override: z.boolean() });
+
+export const OnCall = z.object({
+  schedules: z.array(
+    z.looseObject({ name: z.string(), timeZone: z.string(), now: shift.nullable(), next: shift.nullable() }),
+  ),
+  teams: z.array(
+    z.looseObject({
+      name: z.string(),
+      now: z.array(z.looseObject({ schedule: z.string(), person: z.string().nullable() })),
+    }),
+  ),
+});
+
 export const ProblemDocument = z.looseObject({
   type: z.string().optional(),
   title: z.string(),

@@ -80,7 +80,7 @@ function unassessed({ state, lead, alert_services }: IncidentRow, config: Config
   const { declared } = state;
   const severity: Severity = declared?.severity ?? (lead ? mapSeverity({}, lead.severity) : 'medium');
   const service = declared?.service ?? lead?.service ?? null;
-  const team = declared?.team ?? lead?.labels['team'] ?? config.routing.routes.default_team;
+  const team = declared?.team ?? lead?.labels.team ?? config.routing.routes.default_team;
   const services = [...new Set([...(service ? [service] : []), ...(alert_services ?? [])])];
   return {
     title: declared?.title ?? titleOf(lead),
@@ -116,10 +116,10 @@ function unassessed({ state, lead, alert_services }: IncidentRow, config: Config
       fingerprint: lead?.fingerprint ?? '',
       alertname: lead?.alertname ?? '',
       service,
-      summary: lead?.annotations['summary'] ?? null,
-      description: lead?.annotations['description'] ?? null,
-      runbook: lead?.annotations['runbook_url'] ?? null,
-      dashboard: lead?.annotations['dashboard_url'] ?? null,
+      summary: lead?.annotations.summary ?? null,
+      description: lead?.annotations.description ?? null,
+      runbook: lead?.annotations.runbook_url ?? null,
+      dashboard: lead?.annotations.dashboard_url ?? null,
       labels: lead?.labels ?? {},
     },
     metrics: {},

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { IncidentState } from '../domain/effects.ts';
+import type { IncidentState, MemoryRecord } from '../domain/effects.ts';
 import type { Incident } from '../domain/incident.ts';
 
 /**
@@ -249,4 +249,10 @@ export async function readLedger(db: Db): Promise<Record<string, number>> {
 /** Proves that the store answers and that the schema is there; throws what the driver says otherwise. */
 export async function pingStore(db: Db): Promise<void> {
   await db.query('select 1 from actions limit 1');
+}
+
+/** What the correlator has learned, so that a distance shown is the distance used. */
+export async function readCorrelationMemory(db: Db): Promise<MemoryRecord[]> {
+  const { rows } = await db.query<MemoryRecord>('select m.scope, m.key, m.doc from correlation_memory m');
+  return rows;
 }
