@@ -74,6 +74,7 @@ export function open(
     handedOver: false,
     notices: 0,
     suppressedUntil: null,
+    heldAt: null,
     reopens: 0,
     resolveDueAt: null,
     escalation: null,

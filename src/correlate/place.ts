@@ -84,6 +84,7 @@ export function place(
   if (incident.state.status === 'resolved')
     life.reopen(world, incident, now, null, `${alert.alertname || 'a related alert'} fires`);
   life.join(world, incident, alert, now);
+  if (!world.rules.has(alert.alertname)) world.rules.set(alert.alertname, incident.state.id);
   correlator.assigned(point, incident.state.id);
   life.markAlert(world, alert, { why: placement.why });
   return incident;

@@ -35,13 +35,19 @@ export type Placement = {
   why: PlacementWhy;
 };
 
+/** Where the same alert's last episode was: its incident, when that episode ended, and whether all of the incident had. */
+export type Earlier = { incidentId: string; endedAt: number; resolved: boolean };
+
 /**
  * The incremental correlator of one shard. Pure in memory: no clock, no randomness, flat cost per point.
  * The engine owns incident ids; the correlator answers with ids it was told by `assigned`.
  */
 export type Correlator = {
-  /** Finds the point's incident among those open to it. `now` is the clock of the batch. */
-  place(point: Point, now: number): Placement;
+  /**
+   * Finds the point's incident among those open to it. `now` is the clock of the batch; `earlier` is the incident of the
+   * same alert's last episode, when that still takes alerts (open, or resolved within its reopen window).
+   */
+  place(point: Point, now: number, earlier?: Earlier | null): Placement;
   /** Tells where the engine put it (also used to rebuild state after a restart, in order of arrival). */
   assigned(point: Point, incidentId: string): void;
   /** Tells that incidents were merged (`from` lives on as `into`). */
@@ -56,6 +62,8 @@ export type Correlator = {
   /** Learned counters that changed since the last call, for the store. */
   drainMemory(): MemoryRecord[];
   loadMemory(records: MemoryRecord[]): void;
+  /** A new service graph or window takes over; points, clusters and what was learned stay. */
+  reconfigure(options: CorrelatorOptions): void;
   /** Distance of two points with its parts, for `explain` and the correlation endpoint; works for any two points. */
   distance(a: Point, b: Point): { distance: number; parts: Record<string, number> };
 };

@@ -1,5 +1,5 @@
-import type { Severity } from './severity.ts';
 import type { Reason } from './reason.ts';
+import type { Severity } from './severity.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

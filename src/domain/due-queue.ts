@@ -20,7 +20,8 @@ export function createDueQueue(): DueQueue {
     heap[i] = heap[j]!;
     heap[j] = held;
   };
-  const less = (i: number, j: number) => heap[i]!.at < heap[j]!.at || (heap[i]!.at === heap[j]!.at && heap[i]!.key < heap[j]!.key);
+  const less = (i: number, j: number) =>
+    heap[i]!.at < heap[j]!.at || (heap[i]!.at === heap[j]!.at && heap[i]!.key < heap[j]!.key);
   function push(entry: { at: number; key: string }) {
     heap.push(entry);
     for (let i = heap.length - 1; i > 0; ) {

@@ -63,6 +63,8 @@ export type IncidentState = {
   notices: number;
   /** When the running suppression ends and the incident is looked at anew. */
   suppressedUntil: number | null;
+  /** What stood when the running suppression began: worse or wider than this breaks through. */
+  heldAt: { severity: Incident['severity']; services: string[] } | null;
   /** How often it came back within its reopen window; the more often, the longer it must be quiet to count as resolved. */
   reopens: number;
   /** Nothing fires any more; it is declared resolved then, unless something fires again. Null: not waiting. */
@@ -115,17 +117,46 @@ export type SuppressedRecord = {
   expiresAt: number;
 };
 
-export type HeartbeatRecord = { key: string; name: string; lastSeenAt: number; within: number | null; missingSince: number | null };
+export type HeartbeatRecord = {
+  key: string;
+  name: string;
+  lastSeenAt: number;
+  within: number | null;
+  missingSince: number | null;
+};
 export type FeedbackRecord = {
-  incidentId: string; at: number; by: string; kind: string; alert: string | null; other: string | null; service: string | null; text: string | null;
+  incidentId: string;
+  at: number;
+  by: string;
+  kind: string;
+  alert: string | null;
+  other: string | null;
+  service: string | null;
+  text: string | null;
 };
 /** Human merge and split, sticky: keys are alert keys (`source/fingerprint`). */
 export type LinkRecord = { kind: 'must' | 'cannot'; a: string; b: string; by: string; at: number; incidentId: string };
 /** The correlator's learned counters, opaque to everyone else; upserted by (scope, key). */
 export type MemoryRecord = { scope: string; key: string; doc: unknown };
 /** A person said: do not wake anyone for these alerts (keys `source/fingerprint`) until then. */
-export type SilenceRecord = { id: string; incidentId: string; alerts: string[]; until: number; by: string; at: number; text: string | null };
-export type AuditRecord = { at: number; who: string; what: string; target: string; before: unknown; after: unknown; why: string | null };
+export type SilenceRecord = {
+  id: string;
+  incidentId: string;
+  alerts: string[];
+  until: number;
+  by: string;
+  at: number;
+  text: string | null;
+};
+export type AuditRecord = {
+  at: number;
+  who: string;
+  what: string;
+  target: string;
+  before: unknown;
+  after: unknown;
+  why: string | null;
+};
 
 /** Everything one step of the engine wants done; the store commits it whole or not at all. */
 export type Effects = {

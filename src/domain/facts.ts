@@ -1,6 +1,6 @@
-import type { Degraded } from './reason.ts';
 import type { Deploy } from './deploy.ts';
 import type { SimilarIncident } from './incident.ts';
+import type { Degraded } from './reason.ts';
 
 /** Anomaly strength of one service's series around the onset; what root cause ranking may use of metrics. */
 export type ServiceMetric = {

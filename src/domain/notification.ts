@@ -1,4 +1,3 @@
-
 export type ChannelKind = 'slack' | 'pagerduty' | 'email' | 'webhook' | 'log';
 
 /**
@@ -46,4 +45,3 @@ export type NotificationRecord = {
   attempts: DeliveryAttempt[];
   text: string | null;
 };
-

@@ -3,9 +3,31 @@ export type TimelineEntry = {
   incidentId: string;
   at: number;
   kind:
-    | 'opened' | 'alert-joined' | 'alert-resolved' | 'severity-raised' | 'acknowledged' | 'unacknowledged' | 'ack-timeout'
-    | 'escalated' | 'escalation-skipped' | 'resolved' | 'reopened' | 'snoozed' | 'unsnoozed' | 'silenced' | 'assigned'
-    | 'merged' | 'split' | 'note' | 'feedback' | 'deploy' | 'suppressed' | 'released' | 'degraded' | 'notified' | 'notification-failed';
+    | 'opened'
+    | 'alert-joined'
+    | 'alert-resolved'
+    | 'severity-raised'
+    | 'acknowledged'
+    | 'unacknowledged'
+    | 'ack-timeout'
+    | 'escalated'
+    | 'escalation-skipped'
+    | 'resolved'
+    | 'reopened'
+    | 'snoozed'
+    | 'unsnoozed'
+    | 'silenced'
+    | 'assigned'
+    | 'merged'
+    | 'split'
+    | 'note'
+    | 'feedback'
+    | 'deploy'
+    | 'suppressed'
+    | 'released'
+    | 'degraded'
+    | 'notified'
+    | 'notification-failed';
   text: string;
   by: string | null;
   data: Record<string, unknown>;

@@ -36,16 +36,21 @@ export type World = {
   incidents: Map<string, LiveIncident>;
   deploys: Deploy[];
   heartbeats: Map<string, HeartbeatRecord>;
-  /** The last poll of each source, for alerts missing twice in a row. */
-  absentOnce: Map<string, Set<string>>;
+  /** What the last poll of each source left for the next one to judge by (receive/reconcile-plan.ts). */
+  polled: Map<string, ReadonlySet<string>>;
   silences: SilenceRecord[];
+  /** Every alertname ever seen, with the incident of its first occurrence when that was in this process' life. */
+  rules: Map<string, string | null>;
   nextNumber: number;
   killSwitch: boolean;
   /** Incidents whose revision is ahead of their assessment. */
   dirty: Set<string>;
   out: Effects;
   /** Alerts to write with the next commit, by episode key; full annotations only when they are news to the store. */
-  written: Map<string, { alert: Alert; annotations: Labels | null; why: PlacementWhy | null; deliveryId: string | null }>;
+  written: Map<
+    string,
+    { alert: Alert; annotations: Labels | null; why: PlacementWhy | null; deliveryId: string | null }
+  >;
   /** Incidents to write with the next commit. */
   touched: Set<string>;
 };
@@ -76,8 +81,9 @@ export const emptyWorld = (): World => ({
   incidents: new Map(),
   deploys: [],
   heartbeats: new Map(),
-  absentOnce: new Map(),
+  polled: new Map(),
   silences: [],
+  rules: new Map(),
   nextNumber: 1,
   killSwitch: false,
   dirty: new Set(),

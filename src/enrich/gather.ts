@@ -37,7 +37,12 @@ function combine(facts: Facts, part: Partial<Facts>): void {
  * Asks every source at once and gives what came within `deadlineMs`. Never rejects and never takes longer: a page does not
  * wait. Whatever arrives afterwards goes to `late`.
  */
-export async function gather(sources: readonly FactSource[], subject: Subject, deadlineMs: number, late?: Late): Promise<Facts> {
+export async function gather(
+  sources: readonly FactSource[],
+  subject: Subject,
+  deadlineMs: number,
+  late?: Late,
+): Promise<Facts> {
   const facts = noFacts();
   if (sources.length === 0) return facts;
   const abort = new AbortController();
@@ -50,7 +55,9 @@ export async function gather(sources: readonly FactSource[], subject: Subject, d
       else parts.set(source.name, part);
     } catch (error) {
       if (closed) return;
-      parts.set(source.name, { degraded: [{ stage: source.name, reason: error instanceof Error ? error.message : String(error) }] });
+      parts.set(source.name, {
+        degraded: [{ stage: source.name, reason: error instanceof Error ? error.message : String(error) }],
+      });
     }
   });
   let timer: NodeJS.Timeout | undefined;

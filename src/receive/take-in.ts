@@ -23,7 +23,11 @@ export type Fired = { alert: Alert; previous: Alert | null; deliveryId: string |
  * Repeats only refresh what is known. `schedule` is told when each touched alert wants to be looked at again.
  */
 export function takeIn(
-  world: World, rules: TakeInRules, sighting: Sighting, now: number, schedule: (alert: Alert) => void,
+  world: World,
+  rules: TakeInRules,
+  sighting: Sighting,
+  now: number,
+  schedule: (alert: Alert) => void,
 ): Fired[] {
   const fired: Fired[] = [];
   for (const seen of sighting.seen) {
@@ -47,7 +51,10 @@ export function takeIn(
       case 'unseen-resolve': {
         const alert = newEpisode(seen, sighting.source, now);
         close(alert, step.endsAt, 'resolved', now);
-        settle(world, alert, 'group', { code: 'resolved-unseen', text: 'Resolved before it was ever seen firing: kept on record, nobody was told.' });
+        settle(world, alert, 'group', {
+          code: 'resolved-unseen',
+          text: 'Resolved before it was ever seen firing: kept on record, nobody was told.',
+        });
         alert.resolveVerdict = 'group';
         world.alerts.set(key, alert);
         life.markAlert(world, alert, { annotations: seen.annotations, deliveryId: sighting.deliveryId });
@@ -91,7 +98,12 @@ function settle(world: World, alert: Alert, verdict: 'group', reason: Alert['rea
 
 /** An episode ends, for whatever reason; its incident (if any) is told. */
 export function end(
-  world: World, rules: Pick<TakeInRules, 'reopenMs'>, alert: Alert, endsAt: number, because: NonNullable<Alert['closedBecause']>, now: number,
+  world: World,
+  rules: Pick<TakeInRules, 'reopenMs'>,
+  alert: Alert,
+  endsAt: number,
+  because: NonNullable<Alert['closedBecause']>,
+  now: number,
 ): void {
   close(alert, endsAt, because, now);
   life.markAlert(world, alert);
@@ -103,7 +115,10 @@ export function end(
     return;
   }
   world.out.ledger.inFlight += 1;
-  if (because !== 'resolved') life.say(world, incident.state.id, now, 'alert-resolved', closedText(alert), null, { fingerprint: alert.fingerprint });
+  if (because !== 'resolved')
+    life.say(world, incident.state.id, now, 'alert-resolved', closedText(alert), null, {
+      fingerprint: alert.fingerprint,
+    });
   life.leave(world, incident, alert, now, rules.reopenMs);
 }
 

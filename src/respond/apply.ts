@@ -22,14 +22,27 @@ export type ResponseRules = {
 };
 
 type Body = {
-  text?: string; until?: string; for?: string; into?: string; alerts?: string[]; team?: string; person?: string;
-  kind?: string; alert?: string; other?: string; service?: string;
+  text?: string;
+  until?: string;
+  for?: string;
+  into?: string;
+  alerts?: string[];
+  team?: string;
+  person?: string;
+  kind?: string;
+  alert?: string;
+  other?: string;
+  service?: string;
 };
 
 /** Pairs that one merge or split may pin down; the first ones carry the meaning. */
 const MAX_LINKS = 400;
 
-const ok = (incident: LiveIncident, detail: string): ActionResult => ({ status: 200, incidentId: incident.state.id, detail });
+const ok = (incident: LiveIncident, detail: string): ActionResult => ({
+  status: 200,
+  incidentId: incident.state.id,
+  detail,
+});
 const refuse = (status: number, detail: string): ActionResult => ({ status, incidentId: null, detail });
 
 /** The incident an id or number names now: a merged one is followed to the one that lives on. */
@@ -47,10 +60,13 @@ function find(world: World, ref: Action['incident']): LiveIncident | ActionResul
   if (!ref) return refuse(400, 'no incident was named');
   if ('id' in ref) {
     const incident = living(world, ref.id);
-    return incident ?? refuse(409, `Incident ${ref.id} ended too long ago to be changed; notes and feedback still work.`);
+    return (
+      incident ?? refuse(409, `Incident ${ref.id} ended too long ago to be changed; notes and feedback still work.`)
+    );
   }
   const alert = life.findAlert(world, ref.fingerprint, ref.source);
-  if (alert === 'ambiguous') return refuse(409, `Several sources have an alert ${ref.fingerprint}; name one with source.`);
+  if (alert === 'ambiguous')
+    return refuse(409, `Several sources have an alert ${ref.fingerprint}; name one with source.`);
   const incident = alert?.incidentId ? living(world, alert.incidentId) : null;
   return incident ?? refuse(404, `No incident holds an alert ${ref.fingerprint}.`);
 }
@@ -68,7 +84,15 @@ export function applyAction(world: World, rules: ResponseRules, action: Action, 
   const result = perform(world, rules, action, now);
   if (result.status < 300) {
     const target = result.incidentId ?? 'tocsin';
-    world.out.audit.push({ at: now, who: action.by, what: action.do, target, before: null, after: action.body, why: action.origin });
+    world.out.audit.push({
+      at: now,
+      who: action.by,
+      what: action.do,
+      target,
+      before: null,
+      after: action.body,
+      why: action.origin,
+    });
   }
   return result;
 }
@@ -76,8 +100,10 @@ export function applyAction(world: World, rules: ResponseRules, action: Action, 
 function perform(world: World, rules: ResponseRules, action: Action, now: number): ActionResult {
   if (action.do === 'kill-switch') return killSwitch(world, action, now);
   if (action.do === 'declare') return declare(world, rules, action, now);
-  const parsed = action.do === 'unacknowledge' ? null : actionBodies[action.do].safeParse({ by: action.by, ...action.body });
-  if (parsed && !parsed.success) return refuse(400, parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '));
+  const parsed =
+    action.do === 'unacknowledge' ? null : actionBodies[action.do].safeParse({ by: action.by, ...action.body });
+  if (parsed && !parsed.success)
+    return refuse(400, parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '));
   const body: Body = parsed?.data ?? {};
   if (action.do === 'note' || action.do === 'feedback') return remember(world, action, body, now);
   const incident = find(world, action.incident);
@@ -100,7 +126,9 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
         const awake = escalation.unsnooze(state.escalation, policy, now);
         state.escalation = escalation.acknowledge(awake, policy, now);
       }
-      life.say(world, state.id, now, 'acknowledged', `Acknowledged by ${action.by}${said}`, action.by, { origin: action.origin });
+      life.say(world, state.id, now, 'acknowledged', `Acknowledged by ${action.by}${said}`, action.by, {
+        origin: action.origin,
+      });
       life.touch(world, incident, now, true);
       return ok(incident, 'acknowledged');
     case 'unacknowledge':
@@ -117,31 +145,46 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
       life.resolve(world, incident, now, action.by, body.text ?? 'by hand');
       return ok(incident, 'resolved');
     case 'reopen':
-      if (state.mergedInto) return refuse(409, `Incident ${state.number} was merged into ${state.mergedInto}; reopen that one.`);
+      if (state.mergedInto)
+        return refuse(409, `Incident ${state.number} was merged into ${state.mergedInto}; reopen that one.`);
       if (state.status !== 'resolved') return ok(incident, 'is open');
       life.reopen(world, incident, now, action.by, body.text ?? 'by hand');
       return ok(incident, 'reopened');
     case 'snooze': {
       if (state.status === 'resolved') return ended();
       const until = untilOf(body, now);
-      if (until === null) return refuse(400, 'Say how long: {"for":"30m"} or {"until":"<RFC 3339 time in the future>"}.');
+      if (until === null)
+        return refuse(400, 'Say how long: {"for":"30m"} or {"until":"<RFC 3339 time in the future>"}.');
       state.snoozedUntil = until;
       if (state.escalation) state.escalation = escalation.snooze(state.escalation);
-      life.say(world, state.id, now, 'snoozed', `Snoozed until ${rfc(until)} by ${action.by}${said}`, action.by, { until: rfc(until) });
+      life.say(world, state.id, now, 'snoozed', `Snoozed until ${rfc(until)} by ${action.by}${said}`, action.by, {
+        until: rfc(until),
+      });
       life.touch(world, incident, now, true);
       return ok(incident, `snoozed until ${rfc(until)}`);
     }
     case 'silence': {
       const until = untilOf(body, now);
-      if (until === null) return refuse(400, 'Say how long: {"for":"2h"} or {"until":"<RFC 3339 time in the future>"}.');
+      if (until === null)
+        return refuse(400, 'Say how long: {"for":"2h"} or {"until":"<RFC 3339 time in the future>"}.');
       const alerts = [...new Set([...incident.members.values()].map(alertKey))];
-      const silence = { id: action.id, incidentId: state.id, alerts, until, by: action.by, at: now, text: body.text ?? null };
+      const silence = {
+        id: action.id,
+        incidentId: state.id,
+        alerts,
+        until,
+        by: action.by,
+        at: now,
+        text: body.text ?? null,
+      };
       world.silences.push(silence);
       world.out.silences.push(silence);
       state.silencedUntil = until;
       if (state.escalation) state.escalation = escalation.snooze(state.escalation);
       state.snoozedUntil = until;
-      life.say(world, state.id, now, 'silenced', `Silenced until ${rfc(until)} by ${action.by}${said}`, action.by, { until: rfc(until) });
+      life.say(world, state.id, now, 'silenced', `Silenced until ${rfc(until)} by ${action.by}${said}`, action.by, {
+        until: rfc(until),
+      });
       life.touch(world, incident, now, true);
       return ok(incident, `silenced until ${rfc(until)}`);
     }
@@ -151,7 +194,10 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
       if (team !== undefined && !rules.routing.teams[team])
         return refuse(400, `There is no team ${team}; the teams are ${Object.keys(rules.routing.teams).join(', ')}.`);
       if (person !== undefined && !rules.routing.people[person])
-        return refuse(400, `There is no person ${person}; the people are ${Object.keys(rules.routing.people).join(', ')}.`);
+        return refuse(
+          400,
+          `There is no person ${person}; the people are ${Object.keys(rules.routing.people).join(', ')}.`,
+        );
       state.assignee = team !== undefined ? { team } : { person: person! };
       life.say(world, state.id, now, 'assigned', `Assigned to ${team ?? person} by ${action.by}${said}`, action.by);
       life.touch(world, incident, now, true);
@@ -160,7 +206,10 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
     case 'escalate':
       if (state.status === 'resolved') return ended();
       if (!rules.escalateNow(incident, action.by, now))
-        return refuse(409, `Incident ${state.number} follows no escalation policy; give its route one in routing.yaml.`);
+        return refuse(
+          409,
+          `Incident ${state.number} follows no escalation policy; give its route one in routing.yaml.`,
+        );
       life.touch(world, incident, now, true);
       return ok(incident, 'escalated');
     case 'merge': {
@@ -191,7 +240,13 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
 }
 
 function linkAll(
-  world: World, rules: ResponseRules, kind: LinkRecord['kind'], a: LiveIncident, b: LiveIncident, by: string, now: number,
+  world: World,
+  rules: ResponseRules,
+  kind: LinkRecord['kind'],
+  a: LiveIncident,
+  b: LiveIncident,
+  by: string,
+  now: number,
 ): void {
   const left = [...new Set([...a.members.values()].map(alertKey))];
   const right = [...new Set([...b.members.values()].map(alertKey))];
@@ -219,9 +274,20 @@ function remember(world: World, action: Action, body: Body, now: number): Action
   } else {
     const { kind, alert = null, other = null, service = null, text = null } = body;
     world.out.feedback.push({ incidentId: id, at: now, by: action.by, kind: kind!, alert, other, service, text });
-    life.say(world, id, now, 'feedback', `${action.by} says: ${kind}${service ? ` (${service})` : ''}${text ? `: ${text}` : ''}`, action.by, {
-      kind, alert, other, service,
-    });
+    life.say(
+      world,
+      id,
+      now,
+      'feedback',
+      `${action.by} says: ${kind}${service ? ` (${service})` : ''}${text ? `: ${text}` : ''}`,
+      action.by,
+      {
+        kind,
+        alert,
+        other,
+        service,
+      },
+    );
   }
   return { status: 200, incidentId: id, detail: 'noted' };
 }
@@ -246,7 +312,9 @@ function killSwitch(world: World, action: Action, now: number): ActionResult {
     world.killSwitch = on;
     world.out.killSwitch = on;
     // What was held back until now must go out.
-    if (on) for (const incident of world.incidents.values()) if (incident.state.status !== 'resolved') life.touch(world, incident, now, true);
+    if (on)
+      for (const incident of world.incidents.values())
+        if (incident.state.status !== 'resolved') life.touch(world, incident, now, true);
   }
   return { status: 200, incidentId: null, detail: on ? 'passing everything through' : 'suppression as configured' };
 }

@@ -25,6 +25,8 @@ export type Restored = {
   links: LinkRecord[];
   silences: SilenceRecord[];
   heartbeats: HeartbeatRecord[];
+  /** Every alertname ever seen: what is not in here is a first. */
+  rules: string[];
   deploys: Deploy[];
   ledger: Ledger;
   nextNumber: number;

@@ -1,0 +1,208 @@
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { createGunzip } from 'node:zlib';
+import type { Config } from './config/schema.ts';
+import type { Action } from './domain/action.ts';
+import type { Alert, Verdict } from './domain/alert.ts';
+import type { Effects } from './domain/effects.ts';
+import type { Incident } from './domain/incident.ts';
+import { emptyLedger, type Ledger } from './domain/ledger.ts';
+import type { Reason } from './domain/reason.ts';
+import { StreamLine } from './domain/stream.ts';
+import { type FactSource, gather } from './enrich/gather.ts';
+import { createEngine, type Engine, type Input } from './pipeline.ts';
+import { decode, deploysOf } from './receive/decode.ts';
+import { targetLabel } from './route/targets.ts';
+import type { Rules } from './rules.ts';
+
+/** What a replay gives (contract section 5); the same input and config give the same bytes, apart from `timing`. */
+export type Outcomes = {
+  alerts: { fingerprint: string; startsAt: string; incidentId: string | null; verdict: Verdict; reasons: Reason[] }[];
+  incidents: Incident[];
+  notifications: {
+    at: string;
+    channel: string;
+    target: string;
+    incidentId: string;
+    kind: string;
+    priority: number | null;
+  }[];
+  ledger: Ledger;
+  timing: { alertsPerSecond: number; p50Ms: number; p99Ms: number; maxStallMs: number };
+};
+
+/** A line of the stream that cannot be used: where and why. */
+export class StreamFault extends Error {}
+
+/** Reads a stream file (JSON lines, gzipped or not) line by line; throws `StreamFault` naming the line. */
+export async function* readStream(file: string): AsyncGenerator<{ line: number; entry: StreamLine }> {
+  const raw = createReadStream(file);
+  const text = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw;
+  const failed = new Promise<never>((_, reject) => {
+    raw.on('error', reject);
+    text.on('error', reject);
+  });
+  failed.catch(() => {});
+  let line = 0;
+  const lines = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]();
+  while (true) {
+    const next = await Promise.race([lines.next(), failed]);
+    if (next.done) return;
+    line += 1;
+    if (next.value.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(next.value);
+    } catch (error) {
+      throw new StreamFault(`${file}:${line}: not JSON (${(error as Error).message}). Each line is one JSON object.`);
+    }
+    const parsed = StreamLine.safeParse(value);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0]!;
+      throw new StreamFault(
+        `${file}:${line}: ${issue.path.join('.')}: ${issue.message}. A line is {"at","kind","body"}.`,
+      );
+    }
+    yield { line, entry: parsed.data };
+  }
+}
+
+/** One line of a stream as an input of the engine. */
+function inputOf(entry: StreamLine, line: number, at: number, config: Config): Input {
+  const item = {
+    id: String(line),
+    source: 'default',
+    receivedAt: at,
+    trace: `line-${line}`,
+    body: Buffer.from(JSON.stringify(entry.body ?? null)),
+  };
+  if (entry.kind === 'alertmanager') return decode({ ...item, kind: 'alertmanager' }, config);
+  if (entry.kind === 'deploy') return deploysOf(item, 'api', entry.body, {}, Object.keys(config.business.services));
+  const ref = entry.incident;
+  const action: Action = {
+    id: `line-${line}`,
+    do: (entry.do ?? 'note') as Action['do'],
+    incident: typeof ref === 'string' ? { id: ref } : (ref ?? null),
+    by: entry.by ?? 'replay',
+    origin: 'replay',
+    body: { ...(entry as { body?: object }).body },
+  };
+  return { kind: 'action', action };
+}
+
+/** What the run remembers of the effects: the last word on each alert and incident, and everything that was sent. */
+function createRecorder() {
+  const alerts = new Map<string, Alert>();
+  const incidents = new Map<string, Incident>();
+  const notifications: Outcomes['notifications'] = [];
+  const ledger = emptyLedger();
+  return {
+    take(effects: Effects) {
+      for (const { alert } of effects.alerts)
+        alerts.set(`${alert.source}/${alert.fingerprint}@${alert.startsAt}`, alert);
+      for (const { state, doc } of effects.incidents) {
+        if (!doc) continue;
+        incidents.set(state.id, { ...doc, status: state.status, mergedInto: state.mergedInto });
+      }
+      for (const job of effects.notifications) {
+        notifications.push({
+          at: new Date(job.createdAt).toISOString(),
+          channel: job.target.channel,
+          target: targetLabel(job.target),
+          incidentId: job.incidentId,
+          kind: job.kind,
+          priority: incidents.get(job.incidentId)?.priority ?? null,
+        });
+      }
+      for (const name of Object.keys(ledger) as (keyof Ledger)[]) ledger[name] += effects.ledger[name];
+    },
+    outcomes: () => ({
+      alerts: [...alerts.values()].map((alert) => ({
+        fingerprint: alert.fingerprint,
+        startsAt: new Date(alert.startsAt).toISOString(),
+        incidentId: alert.incidentId,
+        verdict: alert.fireVerdict ?? ('group' as const),
+        reasons: alert.reasons,
+      })),
+      incidents: [...incidents.values()].sort((a, b) => a.number - b.number),
+      notifications,
+      ledger,
+    }),
+  };
+}
+
+export type ReplayOptions = {
+  rules: Rules;
+  /** Places facts come from (`--prometheus`); asked with the simulated clock. */
+  sources?: readonly FactSource[];
+  /** Longest wait for the facts of one assessment, ms of real time. */
+  deadlineMs?: number;
+  /** Called now and then with the lines done. */
+  progress?: (lines: number) => void;
+};
+
+/**
+ * Runs a recorded stream through the engine in simulated time: between two lines every timer that falls due fires at its own
+ * time. No store, no side effects; the only calls out are those of `sources`.
+ */
+export async function replay(
+  lines: AsyncIterable<{ line: number; entry: StreamLine }>,
+  options: ReplayOptions,
+): Promise<Outcomes> {
+  const { rules, sources = [], deadlineMs = 30_000, progress } = options;
+  const engine: Engine = createEngine(rules);
+  const recorder = createRecorder();
+  const took: number[] = [];
+  let changes = 0;
+  let clock = 0;
+  let count = 0;
+
+  /** Everything that happens at one instant of simulated time. */
+  async function settle(now: number): Promise<void> {
+    engine.advance(now);
+    for (let subjects = engine.requests(now); subjects.length > 0; subjects = engine.requests(now)) {
+      for (const subject of subjects)
+        engine.assess(subject.incidentId, await gather(sources, subject, deadlineMs), now);
+    }
+    recorder.take(engine.takeEffects(now));
+  }
+
+  /** Lets simulated time pass up to `until`, timer by timer. */
+  async function pass(until: number): Promise<void> {
+    for (let due = engine.nextDue(); due !== null && due < until; due = engine.nextDue()) {
+      clock = Math.max(clock, due);
+      await settle(clock);
+    }
+    clock = Math.max(clock, until);
+  }
+
+  const begun = performance.now();
+  for await (const { line, entry } of lines) {
+    const at = Date.parse(entry.at);
+    const start = performance.now();
+    await pass(at);
+    const input = inputOf(entry, line, clock, rules.config);
+    if (input.kind === 'alerts') changes += input.sighting.seen.length;
+    engine.apply(input, clock);
+    await settle(clock);
+    took.push(performance.now() - start);
+    count += 1;
+    if (count % 500 === 0) progress?.(count);
+  }
+  // What the last lines left to be judged is judged; escalations of the time after the recording are not played.
+  for (let i = 0; i < 1_000 && engine.world.dirty.size > 0; i += 1) await pass((engine.nextDue() ?? clock) + 1);
+
+  const seconds = (performance.now() - begun) / 1000;
+  const sorted = took.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) * 100) / 100;
+  return {
+    ...recorder.outcomes(),
+    timing: {
+      alertsPerSecond: Math.round(changes / Math.max(seconds, 1e-6)),
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+      maxStallMs: at(1),
+    },
+  };
+}
