@@ -52,7 +52,7 @@ type Admitted = { ok: true; source: string; proven: boolean };
 /** The store gives up on a statement before this; a stopped one must not hold senders until their own deadline. */
 const PATIENCE = 10_000;
 /** Slack shows the person a failure when it has no answer after 3 s; a quick one leaves them time to press again. */
-const SLACK_PATIENCE = 2_500;
+const SLACK_PATIENCE = 2_000;
 const RETRY_AFTER = '5';
 
 /**
@@ -134,7 +134,9 @@ function byToken(req: Request, config: Config): Admitted | { ok: false; reply: R
 }
 
 /** A sender that proves itself by the body's signature or key; `judge` checks that, because it needs the body. */
-const bySender = (source: string) => (): Admitted => ({ ok: true, source, proven: false });
+function bySender(source: string): Entrance['admit'] {
+  return () => ({ ok: true, source, proven: false });
+}
 
 /** What became of one request: the word for metrics and log, the answer, and what the log line adds. */
 type Outcome = {
