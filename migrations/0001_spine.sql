@@ -271,6 +271,7 @@ create table audit_log (
   before   jsonb,
   after    jsonb,
   why      text,
+  key      text        not null,            -- names the key (hash of it), since replicas may hold different ones
   previous text        not null,
   mac      text        not null
 );

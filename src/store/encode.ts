@@ -33,3 +33,6 @@ function cleanDeep(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [clean(key), cleanDeep(inner)]));
 }
+
+/** A value or a size that PostgreSQL cannot take (SQLSTATE classes 22, 23, 54): the row's fault, not the database's. */
+export const isDataFault = (error: unknown): boolean => /^(22|23|54)/.test((error as { code?: string }).code ?? '');

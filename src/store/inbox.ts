@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import type pg from 'pg';
-import { clean, timestamp } from './encode.ts';
+import { clean, isDataFault, timestamp } from './encode.ts';
 import type { NewInboxItem } from './types.ts';
 
 /** The database cannot be reached or does not answer; nothing was stored. The caller answers 503 and the sender tries again. */
@@ -149,10 +149,10 @@ export function createInbox(pool: pg.Pool, options: InboxOptions): Inbox {
     if (error.code === '53100') {
       const full = new InboxFull('disk', 'the disk of the database is full', { cause: error });
       for (const { reject } of batch) reject(full);
-    } else if (isRefusedData(error) && batch.length > 1) {
+    } else if (isDataFault(error) && batch.length > 1) {
       // one delivery that PostgreSQL will not take must not cost its neighbours their place
       for (const waiting of batch) await flush([waiting]);
-    } else if (isRefusedData(error)) {
+    } else if (isDataFault(error)) {
       batch[0]!.reject(new Error('the store refused this delivery', { cause: error }));
     } else {
       gone = new StoreUnavailable(`the database does not take deliveries: ${error.message}`, { cause: error });
@@ -171,9 +171,6 @@ export function createInbox(pool: pg.Pool, options: InboxOptions): Inbox {
     },
   };
 }
-
-/** Class 22 (a value PostgreSQL cannot hold) and 23 (a constraint): the data's fault, not the database's. */
-const isRefusedData = (error: { code?: string }) => /^2[23]/.test(error.code ?? '');
 
 /**
  * One statement, prepared once, for any number of rows: the bodies travel as one binary parameter and are cut apart by the
@@ -235,7 +232,7 @@ async function within<Row extends pg.QueryResultRow>(ms: number, pool: pg.Pool, 
     client.release();
     return rows;
   } catch (error) {
-    if (client) client.release(!isRefusedData(error as pg.DatabaseError));
+    if (client) client.release(!isDataFault(error));
     else connecting.then((arrived) => arrived.release(true)).catch(() => undefined);
     throw error;
   } finally {

@@ -1,0 +1,89 @@
+import type pg from 'pg';
+import type { ChannelKind, NotificationJob, Target } from '../domain/notification.ts';
+import type { Severity } from '../domain/severity.ts';
+import { timestamp } from './encode.ts';
+
+type Db = Pick<pg.Pool, 'query'>;
+
+/** Holds on to jobs still in flight until `until` (epoch ms), as long as `worker` has them. */
+export async function renewClaims(db: Db, ids: string[], until: number, worker: string): Promise<void> {
+  if (ids.length === 0) return;
+  await db.query(
+    `update notifications set claimed_until = $2 where id = any ($1::text[]) and state = 'waiting' and claimed_by = $3`,
+    [ids, timestamp(until), worker],
+  );
+}
+
+/**
+ * Pages made before `before` (epoch ms) that still wait, of incidents that nobody has taken yet, and that have no stand-in:
+ * a stand-in's id is its page's with a `~`.
+ */
+export async function overduePages(db: Db, before: number, limit: number): Promise<NotificationJob[]> {
+  const { rows } = await db.query<{ job: NotificationJob }>(
+    `select n.job
+     from notifications n
+     join incidents i on i.id = n.incident_id and i.status = 'open'
+     where n.state = 'waiting' and n.kind in ('open', 'escalate') and n.channel <> 'log' and n.created_at <= $1
+       and not exists (select 1 from notifications s where s.id = n.id || '~')
+     order by n.created_at, n.id
+     limit $2`,
+    [timestamp(before), limit],
+  );
+  return rows.map((row) => row.job);
+}
+
+/** Where pages of this incident wait to be delivered. */
+export async function pagesWaiting(db: Db, incidentId: string): Promise<Target[]> {
+  const { rows } = await db.query<Target>(
+    `select distinct channel, address from notifications
+     where incident_id = $1 and state = 'waiting' and kind in ('open', 'escalate')`,
+    [incidentId],
+  );
+  return rows;
+}
+
+/** The worst alerts of an incident, firing ones first; of each its latest episode there. `startsAt` is epoch ms. */
+export async function worstAlerts(
+  db: Db,
+  incidentId: string,
+  limit: number,
+): Promise<
+  { alertname: string; service: string | null; severity: Severity; status: 'firing' | 'resolved'; startsAt: number }[]
+> {
+  const { rows } = await db.query(
+    `select a.alertname, a.service, a.severity, a.status, a.starts_at
+     from (
+       select distinct on (m.source, m.fingerprint) m.alertname, m.service, m.severity, m.status, m.starts_at, m.fingerprint
+       from alerts m where m.incident_id = $1
+       order by m.source, m.fingerprint, m.starts_at desc
+     ) a
+     order by a.status, array_position(array['critical', 'high', 'medium', 'low', 'info'], a.severity), a.starts_at,
+              a.alertname, a.fingerprint
+     limit $2`,
+    [incidentId, limit],
+  );
+  return rows.map((row) => ({
+    alertname: row.alertname,
+    service: row.service,
+    severity: row.severity,
+    status: row.status,
+    startsAt: row.starts_at.getTime(),
+  }));
+}
+
+/** For metrics: how many wait per channel, and since when the oldest due one does (epoch ms). */
+export async function waitingByChannel(
+  db: Db,
+  now: number,
+): Promise<{ channel: ChannelKind; waiting: number; oldestDueAt: number | null }[]> {
+  const { rows } = await db.query(
+    `select channel, count(*) as waiting, min(due_at) filter (where due_at <= $1) as oldest
+     from notifications where state = 'waiting' group by channel`,
+    [timestamp(now)],
+  );
+  return rows.map((row) => ({
+    channel: row.channel,
+    waiting: row.waiting,
+    oldestDueAt: row.oldest?.getTime() ?? null,
+  }));
+}
