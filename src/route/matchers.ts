@@ -179,9 +179,12 @@ function testOf({ name, op, value }: Matcher): (labels: Labels) => boolean {
   return (labels) => !test(labelOf(labels, name));
 }
 
-/** How a matcher is written out: always quoted. */
+const quote = (text: string): string =>
+  `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
+
+/** How a matcher is written out: always quoted, so that reading it gives the same matcher. */
 export const matcherText = ({ name, op, value }: Matcher): string =>
-  `${/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name) ? name : JSON.stringify(name)}${op}${JSON.stringify(value)}`;
+  `${/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name) ? name : quote(name)}${op}${quote(value)}`;
 
 /** Compiles matchers that must all hold. Throws on one that `parseMatcher` refuses: a checked config has none. */
 export function compileMatchers(texts: readonly string[]): CompiledMatchers {
