@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { z } from 'zod';
 import type { Fault } from './fault.ts';
 import { fileNames, files, SecretRef } from './schema.ts';
-import { alternatives } from './schema-faults.ts';
+import { alternatives, pathText } from './schema-faults.ts';
 import { secretKey } from './secrets.ts';
 import type { Findings } from './semantics.ts';
 import { entries, faultAt, items, type Spot, type Tree } from './spot.ts';
@@ -100,12 +100,16 @@ function read(
   }
 }
 
+/** The `name` of the list entry that a reference stands in, such as server.tokens[0]. */
+function nameOf({ at }: Reference): unknown {
+  const index = at.path.findIndex((part) => typeof part === 'number');
+  let entry = at.yaml.data;
+  for (const part of at.path.slice(0, index + 1)) entry = (entry as Record<string | number, unknown>)[part];
+  return (entry as { name?: unknown }).name;
+}
+
 /** Two names for one token: who posted could not be told. */
 function sharedTokens(tokens: Reference[]): Fault[] {
-  const nameOf = (r: Reference): unknown => {
-    const list = ((r.at.yaml.data as Record<string, unknown>).server as { tokens: { name?: unknown }[] }).tokens;
-    return list[r.at.path[2] as number]?.name;
-  };
   const owner = new Map<string, unknown>();
   return tokens.flatMap((token) => {
     if (token.value === null) return [];
@@ -161,8 +165,8 @@ function switchedOff(references: Reference[]): Fault[] {
     else if (path.startsWith('deploys.'))
       say(reference, `deploys from ${reference.at.path[1]} are refused`, `${set} to take them.`);
     else if (path.includes('.auth.'))
-      say(reference, `${reference.at.path[0]} ${reference.at.path[1]} is not asked`, `${set}, or remove \`auth\`.`);
-    else say(reference, `\`${path}\` is off`, `${set} to turn it on.`);
+      say(reference, `${path.split('.', 1)[0]} ${nameOf(reference)} is not asked`, `${set}, or remove \`auth\`.`);
+    else say(reference, `\`${pathText(reference.at.path)}\` is off`, `${set} to turn it on.`);
   }
   return warnings;
 }

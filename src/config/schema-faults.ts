@@ -25,7 +25,7 @@ function unknownKey(yaml: YamlFile, schema: z.ZodType, path: Path, key: string):
 }
 
 function brokenValue(yaml: YamlFile, path: Path, issue: Issue): Fault {
-  const name = path.length === 0 ? 'the file' : `\`${path[path.length - 1]}\``;
+  const name = path.length === 0 ? 'the file' : nameOf(path);
   const at = (what: 'key' | 'value', message: string, instead: string): Fault => ({
     file: yaml.file,
     ...yaml.place(path, what),
@@ -54,7 +54,7 @@ function brokenValue(yaml: YamlFile, path: Path, issue: Issue): Fault {
     const hint = typeHint(issue, value);
     return at('value', `${name} must be ${wanted(issue)}, and is ${kindOf(value)}`, hint);
   }
-  return at('value', `${name} is out of bounds: ${lowerFirst(issue.message)}`, `Write ${wanted(issue)} instead.`);
+  return at('value', `${name} must be ${wanted(issue)}`, `Write ${wanted(issue)} instead.`);
 }
 
 /** The schema's own messages are `what is wrong; write what instead`. */
@@ -64,8 +64,16 @@ function split(message: string): { what: string; instead: string | null } {
   return { what: message.slice(0, cut), instead: `Write ${message.slice(cut + '; write '.length)} instead.` };
 }
 
-const inside = (path: Path): string => (path.length === 0 ? '' : ` in ${path.join('.')}`);
-const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
+/** A path as people write it: `prometheus[0].url`. */
+export const pathText = (path: Path): string =>
+  path.map((part, i) => (typeof part === 'number' ? `[${part}]` : i === 0 ? part : `.${part}`)).join('');
+
+const inside = (path: Path): string => (path.length === 0 ? '' : ` in ${pathText(path)}`);
+/** A key by its own name, an entry of a list by the list's: `notify[0]`. */
+const nameOf = (path: Path): string => {
+  const key = path.findLastIndex((part) => typeof part === 'string');
+  return `\`${pathText(path.slice(Math.max(key, 0)))}\``;
+};
 /** What a file says is shown shortened: it may be a secret pasted into the wrong place. */
 const quoted = (text: string): string => `"${text.length > 24 ? `${text.slice(0, 8)}…` : text}"`;
 

@@ -22,8 +22,8 @@ export type YamlFile = {
 
 /** The parser needs up to 4 s for 1 MB of brackets; a catalogue of 5,000 services is about 1.5 MB. */
 const maxBytes = 4 * 1024 * 1024;
-/** More values than this come from aliases of aliases: nine levels of nine are 4 * 10^8. */
-const maxValues = 200_000;
+/** Values that aliases may repeat: nine levels of nine aliases would be 4 * 10^8. */
+const maxRepeated = 100_000;
 const maxDepth = 64;
 /** One missing quote can make a thousand complaints; the first few lead to it. */
 const maxSyntaxFaults = 10;
@@ -112,20 +112,27 @@ function values(file: string, text: string, root: unknown, place: (offset: numbe
   const where = new Map<string, { key: number; keyEnd: number; value: number }>();
   const anchors = new Map<string, Node>();
   const open = new Set<unknown>();
-  let count = 0;
+  let repeating = 0;
+  let repeated = 0;
   const fault = (offset: number, message: string, instead: string) =>
     faults.push({ file, ...place(offset), message, instead });
   const startOf = (node: unknown, otherwise: number): number =>
     (node as { range?: readonly number[] } | null)?.range?.[0] ?? otherwise;
 
   const read = (node: unknown, path: Path, from: number): unknown => {
-    if (++count > maxValues || path.length > maxDepth || open.has(node)) {
+    if (repeating > 0) repeated += 1;
+    if (repeated > maxRepeated || path.length > maxDepth || open.has(node)) {
       fault(from, 'this contains itself, or repeats itself without end', 'Write it out instead of using the alias.');
       throw new TooMuch();
     }
     if (isAlias(node)) {
       const target = anchors.get(node.source);
-      if (target) return read(target, path, from);
+      if (target) {
+        repeating += 1;
+        const data = read(target, path, from);
+        repeating -= 1;
+        return data;
+      }
       fault(from, `*${node.source} refers to nothing`, `Write &${node.source} before the value it shall repeat.`);
       return null;
     }
