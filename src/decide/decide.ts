@@ -4,7 +4,7 @@ import type { Decision, Mode } from '../domain/incident.ts';
 import type { Reason } from '../domain/reason.ts';
 import { type Severity, severityRank } from '../domain/severity.ts';
 import { wallText } from './calendar.ts';
-import { type Hold, hold, modeOf, type SuppressionPolicy } from './suppression.ts';
+import { type Hold, hold, type SuppressionPolicy } from './suppression.ts';
 
 /** What is looked at of a firing alert. */
 export type DecideAlert = Pick<
@@ -119,7 +119,7 @@ function judge(
   suppression: SuppressionPolicy,
 ): Judged {
   const key = alertKey(alert);
-  const mode = modeOf(alert.labels, { team: input.team, service: alert.service }, suppression);
+  const mode = suppression.modeOf(alert.labels, input.team, alert.service);
   const matched = suppression.matched(alert.labels);
   if (matched.floor) return { key, mode, holds: [], firm: [], floor: matched.floor };
 

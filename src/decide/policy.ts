@@ -1,5 +1,4 @@
 import type { Config, Service } from '../config/schema.ts';
-import type { Labels } from '../domain/alert.ts';
 import { type CompiledMatchers, compileMatchers } from '../route/matchers.ts';
 import { compileRouting, type RoutingPolicy } from '../route/tree.ts';
 import { compilePatterns, type Pattern } from '../score/recommend.ts';
@@ -39,7 +38,3 @@ export function compilePolicy(config: Config, { assumeSecrets = false }: { assum
     }),
   };
 }
-
-/** The heartbeat that an alert with these labels is, or null. */
-export const heartbeatOf = (labels: Labels, policy: Pick<Policy, 'heartbeats'>): Heartbeat | null =>
-  policy.heartbeats.find((heartbeat) => heartbeat.matchers.matches(labels)) ?? null;

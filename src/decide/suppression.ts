@@ -19,11 +19,13 @@ export type HoldingPolicy = {
 };
 
 export type SuppressionPolicy = {
-  holding: readonly HoldingPolicy[];
-  floors: readonly CompiledMatchers[];
-  watchdogs: readonly CompiledMatchers[];
+  /** `suppress.mode`, for what no override matches. */
   mode: Mode;
-  overrides: readonly { matchers: CompiledMatchers; mode: Mode }[];
+  /**
+   * The mode for one alert: the first override that matches its labels, with `team` and `service` as Tocsin found them put
+   * in the place of the labels of those names; else `mode`.
+   */
+  modeOf(labels: Labels, team: string, service: string | null): Mode;
   /** The entries and the floor that these labels match; worked out once per labels object, not once per look. */
   matched(labels: Labels): Matched;
 };
@@ -79,25 +81,33 @@ export function compileSuppression(config: Config): SuppressionPolicy {
   ];
   const compiledFloors = floors.map((floor) => compileMatchers(floor.match));
   const watchdogs = config.tocsin.heartbeats.map((heartbeat) => compileMatchers(heartbeat.match));
-  const known = new WeakMap<Labels, Matched>();
   const match = (labels: Labels): Matched => ({
     holding: holding.filter((policy) => policy.matchers.matches(labels)),
     floor: floorOf(labels, compiledFloors, watchdogs),
   });
+  const { mode } = config.tocsin.suppress;
+  const overrides = config.tocsin.suppress.overrides.map((override) => ({
+    matchers: compileMatchers(override.match),
+    mode: override.mode,
+  }));
+  const matched = new WeakMap<Labels, Matched>();
+  const modes = new WeakMap<Labels, { team: string; service: string | null; mode: Mode }>();
   return {
-    holding,
-    floors: compiledFloors,
-    watchdogs,
-    mode: config.tocsin.suppress.mode,
-    overrides: config.tocsin.suppress.overrides.map(({ match: texts, mode }) => ({
-      matchers: compileMatchers(texts),
-      mode,
-    })),
+    mode,
+    modeOf: (labels, team, service) => {
+      if (overrides.length === 0) return mode;
+      const before = modes.get(labels);
+      if (before && before.team === team && before.service === service) return before.mode;
+      const seen: Labels = { ...labels, team, ...(service === null ? {} : { service }) };
+      const fresh = overrides.find((override) => override.matchers.matches(seen))?.mode ?? mode;
+      modes.set(labels, { team, service, mode: fresh });
+      return fresh;
+    },
     matched: (labels) => {
-      const before = known.get(labels);
+      const before = matched.get(labels);
       if (before) return before;
       const fresh = match(labels);
-      known.set(labels, fresh);
+      matched.set(labels, fresh);
       return fresh;
     },
   };
@@ -117,18 +127,4 @@ function floorOf(
   if (watchdogNames.has(name) || watchdogs.some((matchers) => matchers.matches(labels)))
     return { code: 'floor-watchdog', text: 'Alerts that watch the alerting itself are never held back' };
   return null;
-}
-
-/**
- * The mode for one alert: the first override that matches its labels, with `team` and `service` as Tocsin found them put
- * in the place of the labels of those names; else `suppress.mode`.
- */
-export function modeOf(
-  labels: Labels,
-  found: { team: string; service: string | null },
-  policy: Pick<SuppressionPolicy, 'mode' | 'overrides'>,
-): Mode {
-  if (policy.overrides.length === 0) return policy.mode;
-  const seen: Labels = { ...labels, team: found.team, ...(found.service === null ? {} : { service: found.service }) };
-  return policy.overrides.find((override) => override.matchers.matches(seen))?.mode ?? policy.mode;
 }

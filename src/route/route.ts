@@ -25,7 +25,7 @@ export type RouteResult = {
   unknownOwner: boolean;
   /** Who gets the first message; never empty. */
   targets: Target[];
-  /** Where a message goes in turn when its target keeps failing; see `fallbackOf`. */
+  /** Where a message goes in turn when its target keeps failing: the first of these not told already, at last `log`. */
   fallback: Target[];
   /** The first route's channels, for the `team` of an escalation step. */
   channels: string[];
@@ -133,12 +133,6 @@ function applies(entry: ImpactTeam, { priority, impact }: RouteInput): boolean {
   if (entry.regulatory !== undefined && impact.regulatoryRisk !== entry.regulatory) return false;
   const revenue = impact.revenuePerHour;
   return entry.revenue_per_hour === undefined || (revenue !== null && revenue >= entry.revenue_per_hour);
-}
-
-/** What is tried in turn when `target` keeps failing: the targets after it that use another channel, at last `log`. */
-export function fallbackOf(target: Target, order: readonly Target[]): Target[] {
-  const at = order.findIndex((other) => targetLabel(other) === targetLabel(target));
-  return order.slice(at + 1).filter((other) => other.channel !== target.channel);
 }
 
 /** The part of a route that the incident document shows. */

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { type DecideAlert, type DecideInput, decide } from '../../src/decide/decide.ts';
-import { heartbeatOf } from '../../src/decide/policy.ts';
 import { policyOf, shop } from './policy-fixture.ts';
 
 const at = (text: string) => Date.parse(`2026-11-${text}Z`);
@@ -279,12 +278,11 @@ test('the same question gets the same answer, byte for byte', () => {
   );
 });
 
-test('a heartbeat is known by its labels', () => {
-  expect(heartbeatOf({ alertname: 'Watchdog' }, active)).toMatchObject({
-    name: 'alertname="Watchdog"',
-    within: 600_000,
-  });
-  expect(heartbeatOf({ alertname: 'DiskFull' }, active)).toBeNull();
+test('a heartbeat is compiled with its matchers and its patience', () => {
+  const [heartbeat] = active.heartbeats;
+  expect(heartbeat).toMatchObject({ name: 'alertname="Watchdog"', within: 600_000 });
+  expect(heartbeat!.matchers.matches({ alertname: 'Watchdog' })).toBe(true);
+  expect(policyOf({ tocsin: { heartbeats: [{ match: ['a="b"'] }] } }).heartbeats[0]!.within).toBeNull();
 });
 
 test('a maintenance window that never ends is refused when the config is compiled', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Policy } from '../../src/decide/policy.ts';
-import { fallbackOf, type RouteInput, route, routingOf } from '../../src/route/route.ts';
+import { type RouteInput, route, routingOf } from '../../src/route/route.ts';
 import { targetLabel, targetsOf } from '../../src/route/targets.ts';
 import { policyOf, shop } from './policy-fixture.ts';
 
@@ -188,14 +188,14 @@ describe('addresses', () => {
     expect(labelled(to({}, {}, withRoutes([], { channels: ['webhook:lost'] })))).toEqual(['log']);
   });
 
-  test('a failing target is followed by the targets after it on other channels, at last the log', () => {
-    const { fallback } = to({ service: 'payment' });
-    const then = (i: number) => fallbackOf(fallback[i]!, fallback).map(targetLabel);
-    expect(then(0)).toEqual(['pagerduty:team/payments', 'email:payments@example.com', 'log']);
-    expect(then(2)).toEqual(['log']);
-    expect(then(3)).toEqual([]);
-    const mails = to({}, { assignedTeam: 'board' }).fallback;
-    expect(fallbackOf(mails[0]!, mails).map(targetLabel)).toEqual(['log']);
+  test('a failing target is followed by the route`s targets in order, at last the log', () => {
+    expect(to({ service: 'payment' }).fallback.map(targetLabel)).toEqual([
+      'slack:#payments-oncall',
+      'pagerduty:team/payments',
+      'email:payments@example.com',
+      'log',
+    ]);
+    expect(to({ severity: 'info' }).fallback.map(targetLabel)).toEqual(['log']);
   });
 
   test('a person is reached on the route`s channels, else on any channel that works', () => {
