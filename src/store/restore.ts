@@ -95,7 +95,7 @@ async function readAlerts(client: pg.Client, since: string): Promise<Alert[]> {
   await client.query({
     text: `declare restored no scroll cursor for
      select * from alerts
-     where status = 'firing' or updated_at >= $1 or starts_at >= $1
+     where status = 'firing' or (status = 'resolved' and updated_at >= $1)
         or incident_id in (select id from incidents
                            where status <> 'resolved' or resolved_at >= $1 or assessed_revision < revision)
      order by received_at, source, fingerprint, starts_at`,
