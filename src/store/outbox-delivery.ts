@@ -87,3 +87,9 @@ export async function waitingByChannel(
     oldestDueAt: row.oldest?.getTime() ?? null,
   }));
 }
+
+/** Whether a notification of this id was ever made. */
+export async function isKnown(db: Db, id: string): Promise<boolean> {
+  const { rows } = await db.query('select 1 from notifications where id = $1', [id]);
+  return rows.length > 0;
+}
