@@ -82,12 +82,24 @@ export function firstInstant(zone: IANAZone, wall: number): number {
 
 const handoverAt = (r: Rotation, k: number): number => firstInstant(r.zone, r.firstWall + k * r.period);
 
-/** The turn that `at` falls into (0 is the first), negative before the rotation starts. A few steps whatever the year. */
-function turnAt(r: Rotation, at: number): number {
+/** One turn of the rotation, `[since, until)`; `k` counts from 0 and is negative before the rotation starts. */
+type Turn = { k: number; since: number; until: number };
+
+/** The turn that `at` falls into: a guess from the wall clock, put right by a step or two, whatever the year. */
+function turnAt(r: Rotation, at: number): Turn {
   let k = Math.floor((wallClock(r.zone, at) - r.firstWall) / r.period);
-  while (handoverAt(r, k) > at) k -= 1;
-  while (handoverAt(r, k + 1) <= at) k += 1;
-  return k;
+  let since = handoverAt(r, k);
+  while (since > at) {
+    k -= 1;
+    since = handoverAt(r, k);
+  }
+  let until = handoverAt(r, k + 1);
+  while (until <= at) {
+    k += 1;
+    since = until;
+    until = handoverAt(r, k + 1);
+  }
+  return { k, since, until };
 }
 
 /** The last override listed that covers `at`. */
@@ -101,17 +113,10 @@ const overrideAt = (r: Rotation, at: number): Override | null =>
 export function onCall(schedule: ScheduleConfig, at: number): Shift | null {
   const r = rotationOf(schedule);
   const chosen = overrideAt(r, at);
-  let since: number;
-  let until: number;
-  if (chosen) {
-    since = chosen.from;
-    until = chosen.until;
-  } else {
-    const turn = turnAt(r, at);
-    if (turn < 0) return null;
-    since = handoverAt(r, turn);
-    until = handoverAt(r, turn + 1);
-  }
+  const turn = chosen ? null : turnAt(r, at);
+  if (turn && turn.k < 0) return null;
+  let since = chosen?.from ?? turn!.since;
+  let until = chosen?.until ?? turn!.until;
   // An override (or a later one) may begin or end inside: the turn reaches only to the nearest edge where that changes it.
   for (const edge of r.edges) {
     if (edge > since && edge <= at && overrideAt(r, edge - 1) !== chosen) since = edge;
@@ -120,7 +125,7 @@ export function onCall(schedule: ScheduleConfig, at: number): Shift | null {
       break;
     }
   }
-  const person = chosen?.person ?? r.members[turnAt(r, at) % r.members.length]!;
+  const person = chosen?.person ?? r.members[turn!.k % r.members.length]!;
   return { person, since, until, override: chosen !== null };
 }
 
