@@ -209,8 +209,8 @@ function whyNotify(judged: readonly Judged[], mode: Mode): Reason[] {
 /** One reason for each code, policy and text without its end; 2,000 alerts in one window are one reason. */
 function distinct(reasons: readonly Reason[]): Reason[] {
   const first = new Map<string, Reason>();
-  for (const reason of reasons) {
-    const key = reason.policy === undefined ? `${reason.code} ${reason.text}` : `${reason.code} ${reason.policy}`;
+  for (const reason of new Set(reasons)) {
+    const key = `${reason.code} ${reason.policy ?? reason.text}`;
     if (!first.has(key)) first.set(key, reason);
   }
   return [...first.values()].slice(0, 20);
