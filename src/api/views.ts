@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.ts';
 import type { IncidentState } from '../domain/effects.ts';
 import type { Incident } from '../domain/incident.ts';
-import { mapSeverity, type Severity, severityRank } from '../domain/severity.ts';
+import { type Severity, severityRank } from '../domain/severity.ts';
 import { nextEscalation } from '../escalate/plan.ts';
 import type { DbTime, IncidentRow, TimelineRow } from '../store/read.ts';
 import type { AlertRow } from '../store/read-alerts.ts';
@@ -78,7 +78,7 @@ type Judged = Omit<
 
 function unassessed({ state, lead, alert_services }: IncidentRow, config: Config): Judged {
   const { declared } = state;
-  const severity: Severity = declared?.severity ?? (lead ? mapSeverity({}, lead.severity) : 'medium');
+  const severity: Severity = declared?.severity ?? ((lead?.severity as Severity | undefined) ?? 'medium');
   const service = declared?.service ?? lead?.service ?? null;
   const team = declared?.team ?? lead?.labels.team ?? config.routing.routes.default_team;
   const services = [...new Set([...(service ? [service] : []), ...(alert_services ?? [])])];
