@@ -84,7 +84,9 @@ create index alerts_firing on alerts (received_at) where status = 'firing';
 create index alerts_ended on alerts (updated_at) where status = 'resolved';
 -- The API's list of alerts, newest arrival first; read backwards.
 create index alerts_list on alerts (received_at, source, fingerprint) where is_current;
+-- What this rule did before: on one service, and anywhere.
 create index alerts_history on alerts (alertname, service, starts_at desc);
+create index alerts_rule on alerts (alertname, starts_at desc);
 
 create table timeline (
   id          bigint generated always as identity primary key,
@@ -127,6 +129,8 @@ create table notifications (
 );
 create index notifications_waiting on notifications (urgency, due_at) where state = 'waiting';
 create index notifications_incident on notifications (incident_id);
+-- All that waits for one message is claimed together.
+create index notifications_thread on notifications (incident_id, channel, address) where state = 'waiting';
 create index notifications_created on notifications (created_at desc, id desc);
 -- Updates coalesce: one waiting update per message, whatever races.
 create unique index notifications_one_update on notifications (incident_id, channel, address)
@@ -179,6 +183,7 @@ create table suppressed (
   primary key (source, fingerprint, starts_at)
 );
 create index suppressed_at on suppressed (at desc);
+create index suppressed_incident on suppressed (incident_id);
 
 create table quarantine (
   id          bigint generated always as identity primary key,
