@@ -15,27 +15,23 @@ const SECRET_NAME =
   /^(authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[_-]?key|.*token|.*secret|password|passwd|routing[_-]?key|integration[_-]?key|smtp[_-]?url|database[_-]?url|.*signature)$/i;
 const REDACTED = '[redacted]';
 
-/** What is secret by its shape: Slack, PagerDuty and GitHub tokens, authorization values, credentials inside URLs. */
+/**
+ * What is secret by its shape: Slack and GitHub tokens, authorization values, credentials inside URLs, and secret names with
+ * a value in JSON or in a form. They run over the finished line, so none may swallow a quote or a backslash of its JSON.
+ */
 const SECRET_SHAPES: readonly [RegExp, string][] = [
   [/\bxox[a-z]-[A-Za-z0-9-]{8,}/g, REDACTED],
   [/\bgh[pousr]_[A-Za-z0-9]{16,}/g, REDACTED],
   [/\b(bearer|basic)\s+(?=\S*\d)[A-Za-z0-9+/_.=~-]{8,}/gi, `$1 ${REDACTED}`],
-  [/\b([a-z][a-z0-9+.-]{1,15}:\/\/)[^\s/@:]*:[^\s/@]*@/gi, `$1${REDACTED}@`],
-  [/("?(?:routing_key|token|secret|password)"?\s*[:=]\s*"?)[^\s"&,}]{4,}/gi, `$1${REDACTED}`],
+  [/\b([a-z][a-z0-9+.-]{1,15}:\/\/)[^\s/@:"\\]*:[^\s/@"\\]*@/gi, `$1${REDACTED}@`],
+  [/(\\?"(?:authorization|routing_key|token|secret|password)\\?"\s*:\s*\\?")[^"\\]+/gi, `$1${REDACTED}`],
+  [/\b((?:routing_key|token|secret|password)=)[^\s"&,;\\]+/gi, `$1${REDACTED}`],
 ];
-
-/** Takes out of a text what looks like a secret. Control characters stay: JSON escapes them on the way out. */
-export function redactText(text: string): string {
-  let out = text;
-  for (const [shape, replacement] of SECRET_SHAPES) out = out.replace(shape, replacement);
-  return out;
-}
 
 const DEEPEST = 6;
 
-/** A copy of what is logged without secrets, whether they show by their name or by their shape. Never throws. */
-export function redact(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string') return value.length < 8 ? value : redactText(value);
+/** A copy of what is logged without what is secret by its name, and small enough for a line. Never throws. */
+function redact(value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null) return typeof value === 'bigint' ? String(value) : value;
   if (depth === DEEPEST) return '[deeper]';
   if (value instanceof Error) return redactError(value, depth);
@@ -55,9 +51,9 @@ function redactError(error: Error, depth: number): Record<string, unknown> {
   const code = (error as NodeJS.ErrnoException).code;
   return {
     type: error.name,
-    message: redactText(error.message),
+    message: error.message,
     ...(typeof code === 'string' ? { code } : {}),
-    stack: redactText(error.stack ?? ''),
+    stack: error.stack,
     ...(error.cause === undefined ? {} : { cause: redact(error.cause, depth + 1) }),
   };
 }
@@ -73,17 +69,19 @@ export function createLog({ level, destination }: LogOptions = {}): Logger {
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     messageKey: 'msg',
+    // Errors are made plain by `redact`; pino's own serializer would take them apart a second time.
+    serializers: { err: (error) => (error instanceof Error ? redactError(error, 0) : error) },
     formatters: {
       level: (label) => ({ level: label }),
       bindings: (bindings) => redact(bindings) as Record<string, unknown>,
       log: (fields) => redact(fields) as Record<string, unknown>,
     },
     hooks: {
-      logMethod(args, method) {
-        const clean = args.map((arg) => (typeof arg === 'string' ? redactText(arg) : arg));
-        method.apply(this, clean as Parameters<typeof method>);
+      streamWrite: (line) => {
+        let safe = line;
+        for (const [shape, replacement] of SECRET_SHAPES) safe = safe.replace(shape, replacement);
+        return safe.replace(/[\u007f-\u009f\u2028\u2029]/g, escaped);
       },
-      streamWrite: (line) => line.replace(/[\u007f-\u009f\u2028\u2029]/g, escaped),
     },
   };
   return destination ? pino(options, destination) : pino(options);
