@@ -13,8 +13,8 @@ export type PairFacts = { relevanceA: number; relevanceB: number; tauMs: number;
 /** e^(−|Δt| / τ): the shape of the decay does not matter, its scale does. */
 export const timePart = (a: number, b: number, tauMs: number): number => Math.exp(-Math.abs(a - b) / tauMs);
 
-/** How related two rules have been so far: the geometric mean, so that one noisy rule is enough to doubt the pair. */
-export const relevancePart = (a: number, b: number): number => Math.sqrt(a * b);
+/** How related two rules have been so far: either one being noise is enough to doubt the pair. */
+export const relevancePart = (a: number, b: number): number => a * b;
 
 /**
  * Affinity = time × connectivity × relevance × soft facts; distance is 1 − affinity. The three multiply because each can

@@ -1,11 +1,11 @@
 import type { LinkRecord } from '../domain/effects.ts';
-import { affinity, type Parts } from './affinity.ts';
+import { affinity, type Parts, relevancePart } from './affinity.ts';
 import { createConnectivity } from './connectivity.ts';
 import { type Features, featuresOf } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 import { createRelevance } from './relevance.ts';
 import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
-import type { Correlator, CorrelatorOptions, Placement, Point } from './types.ts';
+import type { Correlator, CorrelatorOptions, Earlier, Placement, Point } from './types.ts';
 
 /** Switches for the test against the oracle and for ablations; the product runs with the defaults. */
 export type Tuning = {
@@ -106,7 +106,7 @@ export function createCorrelator(
       for (const cell of spot.cells.values()) {
         const first = cell.list[0]!;
         const tau = tauOf(x.features, first.features);
-        const best = c * Math.sqrt(relevanceX * Math.max(relevance.of(cell.rule), model.relevance.burst));
+        const best = c * relevancePart(relevanceX, Math.max(relevance.of(cell.rule), model.relevance.burst));
         if (best < cut) continue;
         visitCell(cell, x.features.onset, tau * Math.log(best / cut) + 1, (entry) => {
           if (entry === x || entry.cluster?.closed) return;
@@ -128,39 +128,51 @@ export function createCorrelator(
     return 1 - Math.exp(-rate * 2 * model.relevance.companionMs);
   }
 
+  const pending: Entry[] = [];
   const started = new Map<string, number>();
   let clock = 0;
   const observedMs = (site: string): number => Math.max(1_800_000, clock - (started.get(site) ?? clock));
 
   function learnFrom(x: Entry, now: number): void {
     clock = Math.max(clock, now);
-    const { site, rule: key, onset, spot } = x.features;
+    const { site, onset, spot } = x.features;
+    judgePending(now);
     if (!started.has(site)) started.set(site, now);
     relevance.tick(site, now);
-    relevance.onset(key, chanceOfCompany(x), now);
+    markBurst(x);
+    x.chance = chanceOfCompany(x);
+    pending.push(x);
     for (const near of x.spot.near) {
       if (near.connectivity < (model.connectivity.hops[1] ?? 1)) continue;
       for (const cell of near.spot.cells.values()) {
         visitCell(cell, onset, model.relevance.companionMs, (entry) => {
           if (entry.alert === x.alert) return;
-          if (!x.company) {
-            x.company = true;
-            relevance.company(key, now);
-          }
-          if (!entry.company) {
-            entry.company = true;
-            relevance.company(entry.features.rule, now);
-          }
+          // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
+          const sameRule = entry.features.rule === x.features.rule && !(x.burst || entry.burst);
+          const weight = sameRule ? model.relevance.sameRule : 1;
+          keepCompany(x, now, weight);
+          keepCompany(entry, now, weight);
         });
       }
     }
-    const group = groups.get(spot);
-    if (!group) groups.set(spot, { count: 1, last: onset });
-    else {
-      if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
-      group.last = Math.max(group.last, onset);
+    const group = groups.get(spot) ?? { count: 0, last: -Infinity };
+    if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
+    group.last = Math.max(group.last, onset);
+    groups.set(spot, group);
+  }
+
+  function keepCompany(entry: Entry, now: number, weight: number): void {
+    if (weight <= entry.company) return;
+    relevance.company(entry.features.rule, entry.chance, weight - entry.company, now);
+    entry.company = weight;
+  }
+
+  /** Points whose time for company is over and who had none speak against their rule. */
+  function judgePending(now: number): void {
+    while (pending.length > 0 && pending[0]!.at + model.relevance.companionMs <= now) {
+      const entry = pending.shift()!;
+      if (!entry.company) relevance.alone(entry.features.rule, now);
     }
-    markBurst(x);
   }
 
   function markBurst(x: Entry): void {
@@ -260,7 +272,8 @@ export function createCorrelator(
       neighbours: 1,
       core: model.minPts <= 1,
       burst: false,
-      company: false,
+      company: 0,
+      chance: 0,
       cluster: null,
       gone: false,
     });
@@ -335,7 +348,7 @@ export function createCorrelator(
     };
   }
 
-  function place(point: Point, now: number): Placement {
+  function place(point: Point, now: number, earlier: Earlier | null = null): Placement {
     if (options.graph !== graph) adoptGraph();
     const x = insert(point);
     if (learn) learnFrom(x, now);
@@ -352,9 +365,10 @@ export function createCorrelator(
     }
     offers.sort((a, b) => b.cohesion - a.cohesion || b.best - a.best || (a.cluster.id < b.cluster.id ? -1 : 1));
 
-    const home = bound ?? offers[0]?.cluster ?? null;
+    const own = earlier ? returning(x, earlier, offers) : null;
+    const home = bound ?? own ?? offers[0]?.cluster ?? null;
     if (!home) {
-      const note = found.size > 0 ? 'near an open incident, but not close enough to its alerts as a whole' : null;
+      const note = found.size > 0 ? 'Close to an alert of an open incident, but not to its alerts as a whole.' : null;
       return { incidentId: null, merges: [], why: why(x, around, note) };
     }
     const merges: Placement['merges'] = [];
@@ -372,7 +386,27 @@ export function createCorrelator(
         });
       }
     }
-    return { incidentId: home.id, merges, why: why(x, around, bound ? 'joined by a person' : null) };
+    const note = bound
+      ? 'A person put these alerts together.'
+      : home === own
+        ? 'The same alert fired in this incident before.'
+        : null;
+    return { incidentId: home.id, merges, why: why(x, around, note) };
+  }
+
+  /**
+   * An alert that fires again goes back to its incident when it is close to it, or when it comes alone: resolved and back
+   * within the reopen window, or back within the time scale of its site. In the company of others it goes with them.
+   */
+  function returning(x: Entry, earlier: Earlier, offers: Offer[]): Cluster | null {
+    const cluster = clusters.get(earlier.incidentId);
+    if (!cluster || resolve(cluster).closed) return null;
+    const home = resolve(cluster);
+    // The same episode after all, or one whose resolve was never sent.
+    if (x.features.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
+    if (offers.length > 0) return null;
+    const gap = x.features.onset - earlier.endedAt;
+    return earlier.resolved || gap <= relevance.timeScale(x.features.site) ? home : null;
   }
 
   function mustCluster(alert: string): Cluster | null {
@@ -464,6 +498,9 @@ export function createCorrelator(
           if (cluster) remember(cluster, alert);
         }
       }
+    },
+    reconfigure(next) {
+      options = next;
     },
     drainMemory: () => relevance.drain(),
     loadMemory: (records) => relevance.load(records),

@@ -1,7 +1,7 @@
 import { type Alert, episodeKey } from '../domain/alert.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as life from './life.ts';
-import type { Correlator, Point } from './types.ts';
+import type { Correlator, Earlier, Point } from './types.ts';
 
 export type PlaceRules = {
   correlator: Correlator;
@@ -30,8 +30,8 @@ export const pointOf = (alert: Alert): Point => ({
 });
 
 /**
- * Puts one newly firing alert into its incident: the one its last episode was in when that is still open or only just
- * resolved, else the one the correlator finds, else a new one. Merges whatever the alert showed to be one story.
+ * Puts one newly firing alert into its incident: the one the correlator finds, which for an alert that fires again may be
+ * that of its last episode, else a new one. Merges whatever the alert showed to be one story.
  */
 export function place(
   world: World,
@@ -43,24 +43,7 @@ export function place(
   const { correlator } = rules;
   const point = pointOf(alert);
 
-  const earlier = previous ? livingOf(world, previous) : null;
-  if (earlier && takes(earlier, rules, now)) {
-    if (earlier.state.status === 'resolved')
-      life.reopen(world, earlier, now, null, `${alert.alertname || 'an alert'} fires again`);
-    life.join(world, earlier, alert, now);
-    correlator.assigned(point, earlier.state.id);
-    const why = {
-      rule: 'same-alert',
-      neighbours: [],
-      eps: 0,
-      minPts: 0,
-      note: 'The same alert fired again while its incident was open or had just resolved.',
-    };
-    life.markAlert(world, alert, { why });
-    return earlier;
-  }
-
-  const placement = correlator.place(point, now);
+  const placement = correlator.place(point, now, previous && earlierOf(world, rules, alert, previous, now));
   let home = placement.incidentId ? living(world, placement.incidentId) : null;
   if (home && !takes(home, rules, now)) home = null;
   const others = placement.merges
@@ -88,6 +71,16 @@ export function place(
   correlator.assigned(point, incident.state.id);
   life.markAlert(world, alert, { why: placement.why });
   return incident;
+}
+
+/** The incident of the alert's last episode, when it still takes alerts and, if resolved, the alert is back in time. */
+function earlierOf(world: World, rules: PlaceRules, alert: Alert, previous: Alert, now: number): Earlier | null {
+  const incident = livingOf(world, previous);
+  if (!incident || !takes(incident, rules, now)) return null;
+  const endedAt = previous.endsAt ?? alert.startsAt;
+  const resolved = incident.state.status === 'resolved';
+  if (resolved && alert.startsAt - endedAt > rules.reopenMs) return null;
+  return { incidentId: incident.state.id, endedAt, resolved };
 }
 
 /** Whether an incident still takes alerts: open and not quiet for longer than the window, or resolved only just now. */

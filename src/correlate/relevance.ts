@@ -1,8 +1,8 @@
 import type { MemoryRecord } from '../domain/effects.ts';
 import type { CorrelationModel } from './model.ts';
 
-/** What is remembered of one rule in one namespace. Counts fade with `halfLifeMs`. */
-type Counters = { onsets: number; company: number; chance: number; at: number };
+/** What is remembered of one rule in one namespace: the log odds that it speaks of faults, fading with `halfLifeMs`. */
+type Belief = { logOdds: number; at: number };
 /** Onsets of one site (tenant, cluster, namespace) over observed time. */
 type Rate = { onsets: number; spanMs: number; at: number; minute: number; inMinute: number };
 
@@ -16,7 +16,7 @@ const onsetsPerMinute = 12;
 export type Relevance = ReturnType<typeof createRelevance>;
 
 export function createRelevance(model: CorrelationModel) {
-  const rules = new Map<string, Counters>();
+  const rules = new Map<string, Belief>();
   const rates = new Map<string, Rate>();
   const changed = new Map<string, MemoryRecord>();
   const { relevance, time } = model;
@@ -24,43 +24,41 @@ export function createRelevance(model: CorrelationModel) {
   const fade = (from: number, to: number, halfLifeMs: number): number =>
     to > from && halfLifeMs > 0 ? 2 ** (-(to - from) / halfLifeMs) : 1;
 
-  function rule(key: string, now: number): Counters {
-    let counters = rules.get(key);
-    if (!counters) {
-      counters = { onsets: 0, company: 0, chance: 0, at: now };
-      rules.set(key, counters);
+  /** The rule in every namespace of its tenant: a hint, never more than `pooledLimit`, since one noisy system spoils it. */
+  const pooled = (key: string): string => {
+    const [tenant, , , ...name] = key.split('\n');
+    return `${tenant}\n*\n*\n${name.join('\n')}`;
+  };
+
+  function learn(key: string, evidence: number, now: number, everywhere = false): void {
+    let belief = rules.get(key);
+    if (!belief) {
+      belief = { logOdds: 0, at: now };
+      rules.set(key, belief);
     }
-    const f = fade(counters.at, now, relevance.halfLifeMs);
-    if (f < 1) {
-      counters.onsets *= f;
-      counters.company *= f;
-      counters.chance *= f;
-      counters.at = now;
-    }
-    changed.set(`rule\n${key}`, { scope: 'rule', key, doc: counters });
-    return counters;
+    belief.logOdds = clip(belief.logOdds * fade(belief.at, now, relevance.halfLifeMs) + evidence, relevance.limit);
+    belief.at = now;
+    if (!everywhere) learn(pooled(key), evidence * relevance.pooledShare, now, true);
+    changed.set(`rule\n${key}`, { scope: 'rule', key, doc: belief });
   }
+  const prior = Math.log(relevance.priorMean / (1 - relevance.priorMean));
 
   return {
-    /** An alert of this rule began; `chance` is the probability that it would have had company anyway. */
-    onset(key: string, chance: number, now: number): void {
-      const counters = rule(key, now);
-      counters.onsets += 1;
-      counters.chance += chance;
+    /** An onset of this rule had company; `chance` is how likely that was anyway. */
+    company(key: string, chance: number, weight: number, now: number): void {
+      const c = Math.min(0.95, Math.max(relevance.chanceFloor, chance));
+      learn(key, weight * relevance.gain * Math.log((c + relevance.together * (1 - c)) / c), now);
     },
-    /** One of its onsets turned out to have company. */
-    company(key: string, now: number): void {
-      rule(key, now).company += 1;
+    /** An onset of this rule stayed alone. */
+    alone(key: string, now: number): void {
+      learn(key, Math.log(1 - relevance.together), now);
     },
-    /** (p − c) / (1 − c), both shrunk to the prior; the prior itself while nothing is known. */
+    /** Probability that the rule speaks of faults and not of noise. */
     of(key: string): number {
-      const { priorMean, priorCount, priorChance, floor } = relevance;
-      const counters = rules.get(key);
-      const onsets = counters?.onsets ?? 0;
-      const c = ((counters?.chance ?? 0) + priorChance * priorCount) / (onsets + priorCount);
-      const priorCompany = priorChance + priorMean * (1 - priorChance);
-      const p = ((counters?.company ?? 0) + priorCompany * priorCount) / (onsets + priorCount);
-      return Math.min(1, Math.max(floor, (p - c) / Math.max(0.05, 1 - c)));
+      const own = rules.get(key);
+      const general = rules.get(pooled(key))?.logOdds ?? 0;
+      const p = 1 / (1 + Math.exp(-(prior + (own?.logOdds ?? 0) + clip(general, relevance.pooledLimit))));
+      return relevance.floor + (1 - relevance.floor) * p;
     },
     /** An onset in this site: keeps up the local alert rate. `now` must not run backwards. */
     tick(site: string, now: number): void {
@@ -98,7 +96,7 @@ export function createRelevance(model: CorrelationModel) {
         const numbers = doc as Record<string, unknown>;
         const n = (name: string): number => (Number.isFinite(numbers[name]) ? Number(numbers[name]) : 0);
         if (scope === 'rule') {
-          rules.set(key, { onsets: n('onsets'), company: n('company'), chance: n('chance'), at: n('at') });
+          rules.set(key, { logOdds: n('logOdds'), at: n('at') });
         } else if (scope === 'rate') {
           rates.set(key, {
             onsets: n('onsets'),
@@ -112,3 +110,5 @@ export function createRelevance(model: CorrelationModel) {
     },
   };
 }
+
+const clip = (x: number, limit: number): number => Math.max(-limit, Math.min(limit, x));

@@ -13,8 +13,10 @@ export type Entry = {
   core: boolean;
   /** Part of a burst: the same rule began on several services within a minute. */
   burst: boolean;
-  /** Had company (another alert, same or neighbouring spot) within the companion time. */
-  company: boolean;
+  /** Company within the companion time (another alert, same or neighbouring spot): its weight, 0 for none. */
+  company: number;
+  /** Chance that it would have had company anyway. */
+  chance: number;
   cluster: Cluster | null;
   gone: boolean;
 };
