@@ -33,7 +33,7 @@ export type RecommendInput = {
   catalogue: ReadonlyMap<string, Service>;
 };
 
-/** A deploy this suspicious (0..1) is worth undoing first; below, it is evidence and no advice. */
+/** A deploy this suspicious (0..1), or blamed with some confidence, is worth undoing first; below, it is evidence and no advice. */
 const SUSPICIOUS = 0.5;
 /** A storm has few rules and many alerts: enough of either to see every pattern, few enough to stay cheap. */
 const [RULES_LOOKED_AT, ALERTS_LOOKED_AT, MOST_ADVICE] = [20, 500, 8];
@@ -61,7 +61,8 @@ export function recommend(input: RecommendInput): Recommendation[] {
 
 function rollback({ causes, deploys }: RecommendInput): Recommendation[] {
   const before = deploys.filter((deploy) => deploy.leadSeconds >= 0);
-  const blamed = before.find((deploy) => deploy.id === causes[0]?.deployId);
+  const [top] = causes;
+  const blamed = top && top.confidence !== 'low' ? before.find((deploy) => deploy.id === top.deployId) : undefined;
   const worst = before.reduce<IncidentDeploy | null>(
     (a, b) => (a !== null && a.suspicion >= b.suspicion ? a : b),
     null,

@@ -76,6 +76,7 @@ describe('a policy holds back', () => {
         until: '2026-11-22T03:00:00.000Z',
       },
     ]);
+    expect(look([db()], { now: at('29T01:30') }).expiresAt).toBe(at('29T03:00'));
     expect(look([db()], { now: at('22T03:00') })).toMatchObject({ done: 'notify', expiresAt: null });
     expect(look([db()], { now: at('22T00:59') }).done).toBe('notify');
   });

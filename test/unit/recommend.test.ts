@@ -67,6 +67,7 @@ describe('a suspicious deploy', () => {
     expect(actions({ deploys })).toEqual(['Roll back b to v1']);
     expect(actions({ deploys, causes: [cause({ deployId: 'a' })] })).toEqual(['Roll back a to v1']);
     expect(actions({ deploys: [deploys[0]!] })).toEqual([]);
+    expect(actions({ deploys: [deploys[0]!], causes: [cause({ deployId: 'a', confidence: 'low' })] })).toEqual([]);
   });
 
   test('that came after the onset is no cause', () => {
