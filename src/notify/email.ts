@@ -4,7 +4,7 @@ import type { NotificationKind } from '../domain/notification.ts';
 import { type Channel, callTimeoutMs, type SendResult } from './channel.ts';
 import { withoutSecrets } from './failures.ts';
 import { type Message, oneLine, stateLine } from './message.ts';
-import { cut, html, inWords, safeUrl, utc } from './text.ts';
+import { cut, html, inWords, plain, safeUrl, utc } from './text.ts';
 
 export type Mail = { subject: string; text: string; html: string; headers: Record<string, string>; messageId: string };
 
@@ -92,11 +92,12 @@ export function renderMail(message: Message, options: MailOptions): Mail {
     ? root
     : `<${idPart(options.notificationId)}.${idPart(message.incidentId)}@${options.domain}>`;
   const title = message.headline.replace(/^[A-Z]+ /, '');
+  const line = options.line ? plain(options.line, 500) : null;
   const lines = linesOf(message);
   const timeline = message.timeline.slice(-10);
   const footer = `#${message.number} · priority ${message.priority} · ${message.incidentId} · config ${message.configHash}`;
   const text = [
-    ...(options.line ? [options.line, ''] : []),
+    ...(line ? [line, ''] : []),
     oneLine(message),
     '',
     ...lines.map(([label, value]) => (label ? `${label}: ${value}` : `  - ${value}`)),
@@ -108,7 +109,7 @@ export function renderMail(message: Message, options: MailOptions): Mail {
   return {
     subject: cut(`[${markOf(message)}] #${message.number} ${title}`, 200),
     text,
-    html: pageOf(message, lines, timeline, options.line, footer),
+    html: pageOf(message, lines, timeline, line, footer),
     messageId,
     headers: {
       ...(first ? {} : { 'In-Reply-To': root, References: root }),

@@ -3,7 +3,7 @@ import type { Outbound } from '../telemetry/outbound.ts';
 import { type Channel, callTimeoutMs, type DeliveryJob } from './channel.ts';
 import { httpFailure } from './failures.ts';
 import { type Message, oneLine, stateLine } from './message.ts';
-import { cut, utc } from './text.ts';
+import { cut, plain, utc } from './text.ts';
 
 /** The body of `POST /v2/enqueue` (https://developer.pagerduty.com/docs/send-alert-event), without the routing key. */
 export type PagerDutyEvent = {
@@ -143,6 +143,6 @@ function eventOf(job: DeliveryJob): PagerDutyEvent {
     return { event_action: kind, dedup_key: message.incidentId.slice(0, 255) };
   }
   const event = renderPagerDuty(message, { service: incident.lead.service, alertname: incident.lead.alertname });
-  if (job.text) event.payload!.custom_details.why_now = cut(job.text, 500);
+  if (job.text) event.payload!.custom_details.why_now = plain(job.text, 500);
   return event;
 }

@@ -60,7 +60,9 @@ function headerOf(message: Message): SlackBlock {
     (message.severity === 'low' || message.severity === 'info' || message.severity === 'medium');
   const mark = mild ? dot[message.severity] : badge[message.state];
   const state = message.state === 'open' ? '' : `${cut(stateLine(message), 60)}: `;
-  return { type: 'header', text: words(cut(`${mark} ${state}${message.headline}`, 150)) };
+  // plain_text is shown as it is, entities included: angle brackets become look-alikes, so that no client can read a mention.
+  const headline = `${state}${message.headline}`.replaceAll('<', '‹').replaceAll('>', '›');
+  return { type: 'header', text: words(cut(`${mark} ${headline}`, 150)) };
 }
 
 function stateOf(message: Message): SlackBlock {

@@ -1,0 +1,310 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Incident } from '../../src/domain/incident.ts';
+import { renderMail, threadId } from '../../src/notify/email.ts';
+import { renderLog } from '../../src/notify/log-channel.ts';
+import { buildMessage, fingerprintOf, oneLine } from '../../src/notify/message.ts';
+import { renderPagerDuty } from '../../src/notify/pagerduty.ts';
+import { renderSlack, renderSlackLine } from '../../src/notify/render-slack.ts';
+import { slackActions } from '../../src/notify/slack-actions.ts';
+import { renderWebhook } from '../../src/notify/webhook.ts';
+import { acknowledgedIncident, alerts, extras, incident, resolvedIncident } from '../fakes/notify-example.ts';
+import { slackFaults } from '../fakes/slack-limits.ts';
+
+const slackOf = (doc: Incident, interactive = true) => renderSlack(buildMessage(doc, extras()), { interactive });
+const lead = { service: 'payment', alertname: 'PodOOMKilled' };
+const mailOptions = { domain: 'example.com', notificationId: 'n1', kind: 'open' as const, line: null };
+
+describe('what the reader at 03:00 gets', () => {
+  test('the open incident as Block Kit', () => {
+    expect(slackOf(incident())).toMatchSnapshot();
+  });
+
+  test('the acknowledged incident says by whom and asks for no acknowledgement', () => {
+    const shown = slackOf(acknowledgedIncident());
+    expect(shown).toMatchSnapshot();
+    expect(JSON.stringify(shown)).not.toContain(slackActions.acknowledge);
+  });
+
+  test('the resolved incident says how long it was, and has no buttons', () => {
+    const shown = slackOf(resolvedIncident());
+    expect(shown).toMatchSnapshot();
+    expect(shown.blocks.some((block) => block.type === 'actions')).toBe(false);
+    expect(shown.text).toContain('Resolved after 14 min by ana');
+  });
+
+  test('a merged incident points to the elder', () => {
+    const elder = { id: 'elder', number: 41, title: 'PodOOMKilled on payment' };
+    const message = buildMessage(resolvedIncident({ mergedInto: 'elder' }), extras({ elder }));
+    const shown = JSON.stringify(renderSlack(message, { interactive: true }));
+    expect(shown).toContain('https://tocsin.example.com/api/v1/incidents/elder|#41 PodOOMKilled on payment');
+    expect(oneLine(message)).toMatch(/^Merged into #41 PodOOMKilled on payment/);
+  });
+
+  test('every state is at most 10 blocks that Slack would take', () => {
+    for (const doc of [incident(), acknowledgedIncident(), resolvedIncident(), resolvedIncident({ mergedInto: 'x' })]) {
+      const shown = slackOf(doc);
+      expect(slackFaults(shown)).toEqual([]);
+      expect(shown.blocks.length).toBeLessThanOrEqual(10);
+    }
+  });
+
+  test('the lock-screen line decides alone: severity, what, impact, suspect, deploy, since', () => {
+    expect(oneLine(buildMessage(incident(), extras()))).toBe(
+      'CRITICAL HighErrorRate on checkout · payment | high customer impact · 40,000 users · 12,000 USD/h at stake · about 6,000 USD if it lasts the usual 30 min · SLO breach risk high · regulated service | suspect payment (PodOOMKilled), 71 %, high confidence | began 5 min after deploy 4f2c of payment (was 3e1b) by ben | since 2026-11-20 03:12 UTC | #42',
+    );
+  });
+
+  test('a low-confidence cause is called no clear cause', () => {
+    const [first] = incident().rootCauses;
+    const shown = JSON.stringify(
+      slackOf(incident({ rootCauses: [{ ...first!, confidence: 'low', probability: 0.3 }] })),
+    );
+    expect(shown).toContain('No clear cause');
+    expect(shown).not.toContain('Likeliest cause');
+  });
+
+  test('without a signing secret there is no button, for it could not work', () => {
+    expect(slackOf(incident(), false).blocks.some((block) => block.type === 'actions')).toBe(false);
+  });
+
+  test('a button carries the incident id and nothing else', () => {
+    const actions = slackOf(incident()).blocks.find((block) => block.type === 'actions');
+    for (const element of actions?.type === 'actions' ? actions.elements : []) {
+      if (element.type === 'button') expect(element.value).toBe(incident().id);
+    }
+    expect(actions?.type === 'actions' ? actions.elements.length : 0).toBeGreaterThan(3);
+  });
+
+  test('without a public address nothing links to us', () => {
+    const message = buildMessage(incident(), extras({ publicUrl: null }));
+    expect(JSON.stringify(renderSlack(message, { interactive: true }))).not.toContain('/api/v1/incidents');
+  });
+
+  test('what policy has against it is said in the words of the mode', () => {
+    const decision = {
+      verdict: 'suppress' as const,
+      actionability: 0.1,
+      mode: 'assist' as const,
+      reasons: [{ code: 'noise', text: 'nobody is on call for dev' }],
+    };
+    expect(JSON.stringify(slackOf(incident({ decision })))).toContain(
+      'Probably noise (assist mode marks it and sends it): nobody is on call for dev',
+    );
+  });
+
+  test('the same incident gives the same fingerprint, a change another, a new timeline line the same', () => {
+    const print = (doc: Incident, more = {}) => fingerprintOf(buildMessage(doc, extras(more)));
+    expect(print(incident())).toBe(print(incident()));
+    expect(print(incident({ firingCount: 11 }))).not.toBe(print(incident()));
+    expect(print(incident(), { timeline: [] })).toBe(print(incident()));
+  });
+});
+
+describe('the other channels say the same', () => {
+  test('mail as text and HTML', () => {
+    expect(renderMail(buildMessage(incident(), extras()), mailOptions)).toMatchSnapshot();
+  });
+
+  test('later mails answer the first one by ids made from the incident alone', () => {
+    const message = buildMessage(resolvedIncident(), extras());
+    const first = renderMail(message, mailOptions);
+    const last = renderMail(message, { ...mailOptions, kind: 'resolve', notificationId: 'n2' });
+    expect(first.messageId).toBe(threadId(message.incidentId, 'example.com'));
+    expect(last.headers['In-Reply-To']).toBe(first.messageId);
+    expect(last.headers.References).toBe(first.messageId);
+    expect(last.messageId).not.toBe(first.messageId);
+  });
+
+  test('PagerDuty gets a trigger whose dedup key is the incident', () => {
+    const event = renderPagerDuty(buildMessage(incident(), extras()), lead);
+    expect(event).toMatchSnapshot();
+    expect(event.dedup_key).toBe(incident().id);
+  });
+
+  test('severities become PagerDuty words', () => {
+    const severityOf = (severity: Incident['severity']) =>
+      renderPagerDuty(buildMessage(incident({ severity }), extras()), lead).payload?.severity;
+    expect([
+      severityOf('critical'),
+      severityOf('high'),
+      severityOf('medium'),
+      severityOf('low'),
+      severityOf('info'),
+    ]).toEqual(['critical', 'error', 'warning', 'info', 'info']);
+  });
+
+  test('a webhook gets the incident as the API shows it, and the kind', () => {
+    const doc = incident();
+    const body = renderWebhook({
+      id: 'n1',
+      kind: 'open',
+      incident: doc,
+      message: buildMessage(doc, extras()),
+      text: null,
+    });
+    expect(body).toMatchObject({ ...doc, kind: 'open', notificationId: 'n1' });
+  });
+
+  test('the log gets one line', () => {
+    expect(renderLog(buildMessage(incident(), extras()), 'open', null)).toMatch(
+      /^open CRITICAL HighErrorRate on checkout .* #42$/,
+    );
+  });
+});
+
+const evil = {
+  mention: '<!channel> <!here> <@U0ANA> <#C0SRE>',
+  link: '<https://evil.example.com|click>',
+  lines: 'a\r\nBcc: everyone@example.com\n\nsecond',
+  turned: 'safe\u202egnp.exe\u2066\u200b',
+  control: '\u0000\u0007\u001b[31mred\u009b',
+  html: '<img src=x onerror=alert(1)>"\'&',
+  ticks: '``` `code` *bold* _x_ ~y~ &amp; :tada:',
+  lone: 'half \ud83d of a pair',
+};
+
+/** The incident with one text put wherever a label can reach. */
+const withText = (text: string): Incident => {
+  const base = incident();
+  return incident({
+    title: text,
+    services: [text, `${text}2`],
+    team: text,
+    assignee: text,
+    rootCauses: base.rootCauses.map((cause) => ({
+      ...cause,
+      service: text,
+      alertname: text,
+      causalChain: [text, text],
+      evidence: cause.evidence.map((line) => ({ ...line, text })),
+    })),
+    recommendations: [{ action: text, why: text, runbook: text }],
+    deploys: base.deploys.map((deploy) => ({
+      ...deploy,
+      service: text,
+      version: text,
+      previousVersion: text,
+      author: text,
+      url: text,
+    })),
+    similarIncidents: base.similarIncidents.map((similar) => ({ ...similar, title: text, endedBy: text })),
+    degraded: [{ stage: text, reason: text }],
+    decision: { verdict: 'suppress', actionability: 0, mode: 'shadow', reasons: [{ code: 'x', text }] },
+    nextEscalation: { at: base.nextEscalation!.at, notify: [text] },
+    lead: {
+      ...base.lead,
+      service: text,
+      alertname: text,
+      summary: text,
+      runbook: text,
+      dashboard: text,
+      labels: { cluster: text },
+    },
+    metrics: { text },
+    configHash: text,
+  });
+};
+const evilExtras = (text: string) =>
+  extras({
+    alerts: alerts.map((alert) => ({ ...alert, alertname: text, service: text })),
+    timeline: [{ incidentId: 'i', at: 0, kind: 'note', text, by: text, data: {} }],
+  });
+
+describe('labels are hostile', () => {
+  const everything = Object.values(evil).join(' ');
+
+  test('nobody is mentioned and no link is forged in Slack', () => {
+    const shown = JSON.stringify(
+      renderSlack(buildMessage(withText(everything), evilExtras(everything)), { interactive: true }),
+    );
+    expect(shown).not.toMatch(/<!(channel|here|everyone)/);
+    expect(shown).not.toMatch(/<[@#]/);
+    expect(shown).not.toContain('<https://evil.example.com|click>');
+    expect(shown).toContain('&lt;!channel&gt;');
+    expect(renderSlackLine(everything)).not.toMatch(/<[!@#h]/);
+  });
+
+  test('no header, line or markup is forged in mail', () => {
+    const mail = renderMail(buildMessage(withText(everything), evilExtras(everything)), {
+      ...mailOptions,
+      line: everything,
+    });
+    expect(mail.subject).not.toMatch(/[\r\n]/);
+    expect(mail.html).not.toContain('<img');
+    expect(mail.text).not.toMatch(/^Bcc:/m);
+    expect(JSON.stringify(mail.headers)).not.toMatch(/\\[rn]/);
+  });
+
+  test('no character that steers a terminal or turns the text survives', () => {
+    const message = buildMessage(withText(everything), evilExtras(everything));
+    const said = [
+      oneLine(message),
+      renderLog(message, 'open', everything),
+      renderPagerDuty(message, lead).payload!.summary,
+      renderMail(message, mailOptions).subject,
+    ];
+    for (const text of said) {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+      expect(text).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200b]/);
+      expect(text.isWellFormed()).toBe(true);
+    }
+  });
+
+  test('only http and https become links', () => {
+    for (const address of [
+      'javascript:alert(1)',
+      'data:text/html,x',
+      'file:///etc/passwd',
+      'https://user:pass@example.com/',
+      'slack://x',
+    ]) {
+      const message = buildMessage(withText(address), evilExtras('x'));
+      expect(message.links.runbook).toBeNull();
+      expect(message.links.dashboard).toBeNull();
+      expect(message.deploys[0]?.url).toBeNull();
+      expect(renderPagerDuty(message, lead).links?.map((link) => link.href)).toEqual([message.links.incident]);
+    }
+  });
+
+  test('a 1 MB label fits every limit', () => {
+    for (const piece of ['x', '<', '&', '"', '\\', '`', '🔥', '\u202e', 'é\u0301', '\n']) {
+      const text = piece.repeat(1_000_000 / piece.length);
+      const message = buildMessage(withText(text), evilExtras(text));
+      const shown = renderSlack(message, { interactive: true });
+      expect(slackFaults(shown), piece).toEqual([]);
+      expect(JSON.stringify(shown.blocks).length).toBeLessThanOrEqual(12_000);
+      expect(shown.text.length).toBeLessThanOrEqual(4_000);
+      const event = renderPagerDuty(message, { service: text, alertname: text });
+      expect(event.payload!.summary.length).toBeLessThanOrEqual(1024);
+      expect(JSON.stringify(event).length).toBeLessThan(100_000);
+      expect(renderMail(message, mailOptions).subject.length).toBeLessThanOrEqual(200);
+    }
+  });
+
+  test('whatever the text, Slack would take the message', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 600 }), (text) => {
+        const shown = renderSlack(buildMessage(withText(text), evilExtras(text)), { interactive: true });
+        expect(slackFaults(shown)).toEqual([]);
+        expect(JSON.stringify(shown.blocks).length).toBeLessThanOrEqual(12_000);
+        expect(shown.blocks.length).toBeLessThanOrEqual(10);
+      }),
+      { numRuns: 300, seed: 42 },
+    );
+  });
+
+  test('the validator itself finds what is too long, unknown or doubled', () => {
+    const text = (length: number) => ({ type: 'mrkdwn', text: 'x'.repeat(length) });
+    expect(slackFaults({ blocks: [{ type: 'section', text: text(3001) }] })).toHaveLength(1);
+    expect(
+      slackFaults({ blocks: [{ type: 'header', text: { type: 'plain_text', text: 'x'.repeat(151) } }] }),
+    ).toHaveLength(1);
+    expect(slackFaults({ blocks: [{ type: 'context', elements: Array(11).fill(text(1)) }] })).toHaveLength(1);
+    expect(slackFaults({ blocks: Array(5).fill({ type: 'section', text: text(3000) }) })).toEqual([
+      expect.stringContaining('msg_blocks_too_long'),
+    ]);
+    expect(slackFaults({ blocks: [{ type: 'banner' }] })).toHaveLength(1);
+    expect(slackFaults({ blocks: [{ type: 'section', text: text(0) }] })).toHaveLength(1);
+  });
+});
