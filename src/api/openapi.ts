@@ -97,9 +97,10 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unk
   return rest;
 }
 
-/** `get /api/v1/incidents/{id}/alerts` is `getIncidentsByIdAlerts`. */
+/** `get /api/v1/incidents/{id}/alerts` is `getIncidentsByIdAlerts`; `post /analyze`, an alias, is `postRootAnalyze`. */
 function operationId({ method, path }: Documented): string {
   const words = path
+    .replace(/^\/(?!api\/)/, '/root/')
     .replace(/^\/api\/v1/, '')
     .split(/[/.-]/)
     .filter(Boolean)

@@ -78,7 +78,7 @@ type Judged = Omit<
 
 function unassessed({ state, lead, alert_services }: IncidentRow, config: Config): Judged {
   const { declared } = state;
-  const severity: Severity = declared?.severity ?? ((lead?.severity as Severity | undefined) ?? 'medium');
+  const severity: Severity = declared?.severity ?? (lead?.severity as Severity | undefined) ?? 'medium';
   const service = declared?.service ?? lead?.service ?? null;
   const team = declared?.team ?? lead?.labels.team ?? config.routing.routes.default_team;
   const services = [...new Set([...(service ? [service] : []), ...(alert_services ?? [])])];
