@@ -1,0 +1,203 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { readEnvironment, roles, UnusableConfig } from './config/env.ts';
+
+/**
+ * Every command, each in a file of its own that is loaded only when it is called. Results go to stdout, errors to stderr.
+ * Exit codes: 0 fine, 1 the thing checked is at fault, 2 wrong usage or unusable config.
+ */
+const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+const out = (text: string): void => {
+  process.stdout.write(text);
+};
+const err = (text: string): void => {
+  process.stderr.write(text);
+};
+const env = process.env;
+const json = () => new Option('--json', 'print the result as JSON');
+const config = () => new Option('--config <dir>', 'the config folder (default: TOCSIN_CONFIG or ./config)');
+const url = () => new Option('--url <url>', 'the running service').default('http://127.0.0.1:8080');
+const token = () =>
+  new Option('--token <token>', 'a token of the service, when it has any (better: TOCSIN_TOKEN)').env('TOCSIN_TOKEN');
+const configDir = (options: { config?: string }): string => options.config ?? readEnvironment().configDir;
+
+const program = new Command('tocsin')
+  .description('From an alert storm to a few explained incidents.')
+  .version(version)
+  .showHelpAfterError('(see --help)')
+  .showSuggestionAfterError()
+  .exitOverride();
+
+program
+  .command('serve')
+  .description('run the service')
+  .addOption(config())
+  .addOption(new Option('--role <role>', 'receive only takes webhooks, work only processes').choices(roles))
+  .action(async (options: { config?: string; role?: (typeof roles)[number] }) => {
+    const { runServe } = await import('./cli/serve.ts');
+    const environment = readEnvironment();
+    process.exitCode = await runServe({
+      environment: {
+        ...environment,
+        configDir: options.config ?? environment.configDir,
+        role: options.role ?? environment.role,
+      },
+      version,
+    });
+  });
+
+program
+  .command('check')
+  .description('validate the whole config tree; every fault with file:line:column')
+  .addOption(config())
+  .option('--online', 'also ask the real Prometheus, Alertmanager, Slack, PagerDuty and SMTP')
+  .addOption(json())
+  .action(async (options: { config?: string; online?: boolean; json?: boolean }) => {
+    const { runCheck } = await import('./cli/check.ts');
+    process.exitCode = await runCheck({
+      dir: configDir(options),
+      online: options.online ?? false,
+      json: options.json ?? false,
+      out,
+      err,
+      env,
+    });
+  });
+
+program
+  .command('replay')
+  .description('run a recorded stream through the real pipeline in simulated time, with no side effects')
+  .argument('<stream>', 'JSON lines, may be gzipped: {"at","kind","body"}')
+  .addOption(config())
+  .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}')
+  .option('--out <file>', 'write the outcomes here instead of stdout')
+  .option('--timing', 'add how fast it went (leaves the byte-for-byte promise)')
+  .action(async (stream: string, options: { config?: string; topology?: string; out?: string; timing?: boolean }) => {
+    const { runReplay } = await import('./cli/replay.ts');
+    const { topology = null, out: file = null, timing = false } = options;
+    process.exitCode = await runReplay({ stream, dir: configDir(options), env, topology, file, timing, out, err });
+  });
+
+const routes = program.command('routes').description('ask the routing tree');
+routes
+  .command('test')
+  .description('the route, team, channels and escalation policy that an alert with these labels gets')
+  .argument('<label=value...>')
+  .addOption(config())
+  .addOption(json())
+  .action(async (words: string[], options: { config?: string; json?: boolean }) => {
+    const { runRoutesTest } = await import('./cli/routes-test.ts');
+    const loaded = await import('./cli/load.ts').then((m) => m.loadOrExplain(configDir(options), env, err));
+    process.exitCode = loaded ? runRoutesTest({ config: loaded, words, json: options.json ?? false, out, err }) : 2;
+  });
+
+program
+  .command('storm')
+  .description('post a realistic alert storm to a running service, for a first look')
+  .addOption(url())
+  .addOption(token())
+  .option('--scenario <name>', 'which storm (--list names them)', 'checkout-outage')
+  .option('--list', 'name the scenarios')
+  .option('--fast', 'post without the pauses of a real storm')
+  .action(async (options: { url: string; token?: string; scenario: string; list?: boolean; fast?: boolean }) => {
+    const { runStorm } = await import('./cli/storm.ts');
+    process.exitCode = await runStorm({
+      ...options,
+      list: options.list ?? false,
+      fast: options.fast ?? false,
+      out,
+      err,
+    });
+  });
+
+program
+  .command('drill')
+  .description('send a labelled drill through every channel of a route and say what became of it')
+  .option('--route <label=value...>', 'labels that choose the route', [])
+  .addOption(url())
+  .addOption(token())
+  .addOption(json())
+  .action(async (options: { route: string[]; url: string; token?: string; json?: boolean }) => {
+    const { runDrill } = await import('./cli/drill.ts');
+    process.exitCode = await runDrill({
+      words: options.route,
+      url: options.url,
+      token: options.token ?? null,
+      json: options.json ?? false,
+      out,
+      err,
+    });
+  });
+
+program
+  .command('oncall')
+  .description('who is on call now and next')
+  .addOption(config())
+  .option('--at <time>', 'at this RFC 3339 time instead of now')
+  .addOption(json())
+  .action(async (options: { config?: string; at?: string; json?: boolean }) => {
+    const { runOncall } = await import('./cli/oncall.ts');
+    const at = options.at === undefined ? Date.now() : Date.parse(options.at);
+    if (Number.isNaN(at)) {
+      err(`--at ${options.at} is not a time; write for example 2026-11-20T03:00:00Z\n`);
+      process.exitCode = 2;
+      return;
+    }
+    const loaded = await import('./cli/load.ts').then((m) => m.loadOrExplain(configDir(options), env, err));
+    process.exitCode = loaded ? runOncall({ config: loaded, at, json: options.json ?? false, out }) : 2;
+  });
+
+program
+  .command('migrate')
+  .description('bring the database schema up to this release (serve does so by itself)')
+  .addOption(json())
+  .action(async (options: { json?: boolean }) => {
+    const { runMigrate } = await import('./cli/migrate.ts');
+    process.exitCode = await runMigrate({ environment: readEnvironment(), json: options.json ?? false, out, err });
+  });
+
+const audit = program.command('audit').description('the audit trail');
+audit
+  .command('verify')
+  .description('exit 1 when any entry was changed or removed')
+  .addOption(json())
+  .action(async (options: { json?: boolean }) => {
+    const { runAuditVerify } = await import('./cli/audit.ts');
+    process.exitCode = await runAuditVerify({ environment: readEnvironment(), json: options.json ?? false, out, err });
+  });
+
+audit
+  .command('export')
+  .description('every entry as one JSON line, oldest first')
+  .action(async () => {
+    const { runAuditExport } = await import('./cli/audit.ts');
+    process.exitCode = await runAuditExport({ environment: readEnvironment(), json: true, out, err });
+  });
+
+const tokens = program.command('token').description('access tokens of the service');
+tokens
+  .command('create')
+  .description('print a new random token and the config line for it')
+  .option('--name <name>', 'what the token is called; a webhook token names the source of its alerts', 'alertmanager')
+  .option('--role <role>', 'webhook, viewer, responder, editor or admin', 'webhook')
+  .addOption(json())
+  .action(async (options: { name: string; role: string; json?: boolean }) => {
+    const { runTokenCreate } = await import('./cli/token-create.ts');
+    process.exitCode = runTokenCreate({ ...options, json: options.json ?? false, out, err });
+  });
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version are answers, not errors.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else if (error instanceof UnusableConfig) {
+    err(`${error.message}\n`);
+    process.exitCode = 2;
+  } else {
+    err(`tocsin: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (env.LOG_LEVEL === 'debug' && error instanceof Error) err(`${error.stack}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,287 @@
+import { setImmediate as breathe } from 'node:timers/promises';
+import type { Config } from '../config/schema.ts';
+import type { Effects } from '../domain/effects.ts';
+import { type Facts, noFacts } from '../domain/facts.ts';
+import { type FactSource, gather, type Subject } from '../enrich/gather.ts';
+import { createEngine, type Engine, type Input, KEEP_MS } from '../pipeline.ts';
+import { decode } from '../receive/decode.ts';
+import type { Rules } from '../rules.ts';
+import type { ShardSession } from '../store/shard.ts';
+import type { InboxItem } from '../store/types.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+/** Where new work comes from and where it goes; the store's shard session in the service. */
+export type OwnerDeps = {
+  /** Takes the shard, or null while another process holds it. */
+  openShard(): Promise<ShardSession | null>;
+  rules: () => Rules;
+  /** Places facts come from; none configured: incidents are judged in the same commit as their alerts. */
+  sources: () => readonly FactSource[];
+  /** Called after a commit that put something into the outbox. */
+  onNotifications(): void;
+  log: Logger;
+  metrics: Metrics;
+  /** Epoch ms. */
+  now: () => number;
+};
+
+export type Owner = {
+  start(): void;
+  /** Finishes the batch in hand, commits it and lets the shard go. */
+  stop(): Promise<void>;
+  /** Something came into the inbox: look now. */
+  kick(): void;
+  /** A new config is in force: the engine takes it between two batches. */
+  reconfigure(): void;
+  /** Whether this process owns the shard now. */
+  owns(): boolean;
+  isFiring(source: string, fingerprint: string): boolean;
+};
+
+/** One batch: enough to share a commit (5,000 alerts of 20 a delivery), small enough to be judged in a blink. */
+const BATCH = { limit: 256, maxBytes: 32 * 1024 * 1024 };
+/** The event loop is given air this often, ms: deliveries of pages share this thread. */
+const SLICE_MS = 15;
+/** Alerts of one body applied in one go. */
+const CHUNK = 500;
+/** Another process holds the shard: asked again this often, so that a take-over happens within seconds. */
+const STANDBY_MS = 500;
+const IDLE_MS = 1_000;
+
+/**
+ * The one owner of a shard: drains the inbox in order through the engine, commits what comes of it in one transaction,
+ * gathers facts for the incidents that changed, and lets the engine's clocks run. After any failure to commit, what is in
+ * memory is thrown away and rebuilt from the store: memory never runs ahead of it.
+ */
+export function createOwner(deps: OwnerDeps): Owner {
+  const { log, metrics, now } = deps;
+  let stopping = false;
+  let running: Promise<void> | null = null;
+  let wake: () => void = () => {};
+  let kicked = false;
+  let engine: Engine | null = null;
+  let reloadWanted = false;
+  let countedAt = 0;
+
+  const kick = (): void => {
+    kicked = true;
+    wake();
+  };
+
+  /** Sleeps until kicked or for `ms`, whichever is first. */
+  async function rest(ms: number): Promise<void> {
+    if (!kicked && !stopping && ms > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    wake = () => {};
+    kicked = false;
+  }
+
+  async function run(): Promise<void> {
+    let failures = 0;
+    let standing = false;
+    while (!stopping) {
+      let session: ShardSession | null = null;
+      try {
+        session = await deps.openShard();
+        if (session === null) {
+          if (!standing) log.info({}, 'another process owns the shard; standing by');
+          standing = true;
+          await rest(STANDBY_MS);
+          continue;
+        }
+        standing = false;
+        await own(session, () => {
+          failures = 0;
+        });
+      } catch (error) {
+        failures += 1;
+        metrics.commitFailures.inc();
+        log.error({ err: error }, 'the store failed this shard; its state is rebuilt as soon as the store is back');
+        await rest(Math.min(5_000, 250 * 2 ** Math.min(failures, 5)));
+      } finally {
+        engine = null;
+        metrics.shardOwner.set(0);
+        await session?.close().catch(() => {});
+      }
+    }
+  }
+
+  async function own(session: ShardSession, onCommitted: () => void): Promise<void> {
+    const begun = performance.now();
+    const fresh = createEngine(deps.rules());
+    const restored = await session.restore({ now: now(), lookbackMs: KEEP_MS });
+    fresh.restore(restored, now());
+    engine = fresh;
+    reloadWanted = false;
+    metrics.shardOwner.set(1);
+    metrics.rebuildSeconds.observe((performance.now() - begun) / 1000);
+    log.info(
+      { alerts: restored.alerts.length, incidents: restored.incidents.length },
+      'owns the shard; state rebuilt from the store',
+    );
+
+    let lost: Error | null = null;
+    session.onLost((error) => {
+      lost = error;
+      kick();
+    });
+    const answered: { subject: Subject; facts: Facts }[] = [];
+    const current = fresh;
+
+    while (!stopping) {
+      if (lost) throw lost;
+      if (reloadWanted) {
+        reloadWanted = false;
+        current.reconfigure(deps.rules(), now());
+      }
+      const items = await session.take(BATCH);
+      const config = deps.rules().config;
+      const start = performance.now();
+      for (const item of items) await applyItem(current, item, config);
+      current.advance(now());
+      for (const { subject, facts } of answered.splice(0)) judge(current, subject, facts);
+      let asked = 0;
+      const sources = deps.sources();
+      for (const subject of current.requests(now())) {
+        if (sources.length === 0) {
+          judge(current, subject, null);
+        } else {
+          void ask(sources, subject, config).then((facts) => {
+            answered.push({ subject, facts });
+            kick();
+          });
+        }
+        asked += 1;
+        if (asked % 20 === 0) await breathe();
+      }
+      if (items.length > 0) {
+        metrics.correlateSeconds.observe((performance.now() - start) / 1000);
+        metrics.correlateSize.observe(items.length);
+      }
+      const effects = current.takeEffects(now());
+      if (items.length > 0 || !isEmpty(effects)) {
+        const committing = performance.now();
+        await session.commit(
+          effects,
+          items.map((item) => item.id),
+        );
+        onCommitted();
+        metrics.commitSeconds.observe((performance.now() - committing) / 1000);
+        report(current, effects);
+        if (effects.notifications.length > 0) deps.onNotifications();
+      }
+      if (items.length === BATCH.limit || answered.length > 0) continue;
+      const due = current.nextDue();
+      await rest(due === null ? IDLE_MS : Math.max(0, Math.min(IDLE_MS, due - now())));
+    }
+  }
+
+  async function ask(sources: readonly FactSource[], subject: Subject, config: Config): Promise<Facts> {
+    const begun = performance.now();
+    const facts = await gather(sources, subject, config.tocsin.enrich.deadline);
+    metrics.enrichSeconds.observe((performance.now() - begun) / 1000);
+    for (const { stage } of facts.degraded) metrics.degraded.inc({ stage });
+    return facts;
+  }
+
+  function judge(engine: Engine, subject: Subject, facts: Facts | null): void {
+    const judgement = engine.assess(subject.incidentId, facts ?? noFacts(), now());
+    if (!judgement) return;
+    metrics.assessments.inc({ result: judgement.doc.degraded.some((d) => d.stage === 'assess') ? 'plain' : 'full' });
+    metrics.assessSeconds.observe(Math.max(0, now() - subject.now) / 1000);
+    metrics.verdicts.inc({ verdict: judgement.decided.done, mode: judgement.decided.decision.mode });
+  }
+
+  /** One item of the inbox. A bug in here costs this item its effect, never the line behind it; the item stays on record. */
+  async function applyItem(engine: Engine, item: InboxItem, config: Config): Promise<void> {
+    const input = decode(item, config);
+    try {
+      for (const part of chunks(input)) {
+        const start = performance.now();
+        engine.apply(part, now());
+        if (performance.now() - start > SLICE_MS || part !== input) await breathe();
+      }
+    } catch (error) {
+      log.error(
+        { err: error, trace: item.trace, delivery: item.id },
+        'a delivery could not be applied and is kept in quarantine; please report this',
+      );
+      const reason = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+      const record = {
+        at: item.receivedAt,
+        source: item.source,
+        deliveryId: item.id,
+        place: 'body',
+        reason,
+        raw: item.body.toString('utf8').slice(0, 65_536),
+      };
+      engine.apply({ kind: 'unusable', quarantined: record }, now());
+    }
+  }
+
+  function report(engine: Engine, effects: Effects): void {
+    metrics.killSwitch.set(engine.world.killSwitch ? 1 : 0);
+    for (const entry of effects.timeline)
+      if (entry.kind === 'escalated' || entry.kind === 'escalation-skipped')
+        metrics.escalations.inc({ result: entry.kind });
+    for (const { alert } of effects.alerts) metrics.alertChanges.inc({ change: alert.closedBecause ?? alert.status });
+    // Counting walks every incident held: once a second is often enough for a gauge.
+    if (now() - countedAt < 1_000) return;
+    countedAt = now();
+    let open = 0;
+    let firing = 0;
+    for (const incident of engine.world.incidents.values()) {
+      if (incident.state.status === 'resolved') continue;
+      open += 1;
+      firing += incident.firing;
+    }
+    metrics.incidentsOpen.set(open);
+    metrics.alertsFiring.set(firing);
+    let missing = 0;
+    for (const heartbeat of engine.world.heartbeats.values()) if (heartbeat.missingSince !== null) missing += 1;
+    metrics.heartbeatsMissing.set(missing);
+  }
+
+  return {
+    start() {
+      running ??= run();
+    },
+    async stop() {
+      stopping = true;
+      wake();
+      await running;
+    },
+    kick,
+    reconfigure() {
+      reloadWanted = true;
+      kick();
+    },
+    owns: () => engine !== null,
+    isFiring: (source, fingerprint) => engine?.world.alerts.get(`${source}/${fingerprint}`)?.status === 'firing',
+  };
+}
+
+function* chunks(input: Input): Generator<Input> {
+  if (input.kind !== 'alerts' || input.sighting.seen.length <= CHUNK) {
+    yield input;
+    return;
+  }
+  const { seen } = input.sighting;
+  for (let i = 0; i < seen.length; i += CHUNK) {
+    const sighting = { ...input.sighting, seen: seen.slice(i, i + CHUNK) };
+    yield { ...input, sighting, quarantined: i === 0 ? input.quarantined : [] };
+  }
+}
+
+const isEmpty = (effects: Effects): boolean =>
+  effects.killSwitch === null &&
+  Object.values(effects).every((part) => !Array.isArray(part) || part.length === 0) &&
+  Object.values(effects.ledger).every((n) => n === 0);

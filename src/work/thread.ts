@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { loadModels } from '../config/models.ts';
+import type { Config } from '../config/schema.ts';
+import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
+import { createHistorySource } from '../enrich/history.ts';
+import { type Channels, closeChannels, createChannels } from '../notify/channels.ts';
+import { createDelivery } from '../notify/deliver.ts';
+import { createReconciler } from '../receive/reconcile.ts';
+import { compileRules, type Rules } from '../rules.ts';
+import type { AuditKey } from '../store/audit.ts';
+import { createInbox } from '../store/inbox.ts';
+import { listen } from '../store/listen.ts';
+import { openPool } from '../store/pool.ts';
+import { openShard } from '../store/shard.ts';
+import { createLog } from '../telemetry/log.ts';
+import { createMetrics, metricsJson, watchEventLoop } from '../telemetry/metrics.ts';
+import { createOutbound } from '../telemetry/outbound.ts';
+import { createOwner } from './owner.ts';
+
+/** What the main thread tells this one, and what it answers. */
+export type ToWork = { type: 'config'; config: ConfigTransfer } | { type: 'metrics'; id: number } | { type: 'stop' };
+export type FromWork =
+  | { type: 'metrics'; id: number; json: Awaited<ReturnType<typeof metricsJson>> }
+  | { type: 'stopped' };
+export type WorkData = {
+  databaseUrl: string;
+  dataDir: string;
+  logLevel: string;
+  shard: string;
+  auditKey: AuditKey;
+  config: ConfigTransfer;
+};
+
+/**
+ * The work side in a thread of its own, so that the judging of a storm never delays the answer to a webhook: owner of the
+ * shard, outbox delivery, reconciler, background jobs. It meets the receiving side in the store only.
+ */
+async function main(): Promise<void> {
+  const port = parentPort!;
+  const data = workerData as WorkData;
+  const log = createLog({ level: data.logLevel }).child({ thread: 'work' });
+  const metrics = createMetrics();
+  const unwatch = watchEventLoop(metrics, 'work');
+  const now = () => Date.now();
+  const models = loadModels();
+
+  let config: Config = fromTransfer(data.config);
+  let rules: Rules = compileRules(config, models);
+  const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
+  const channelDeps = { outbound, log };
+  let channels: Channels = createChannels(config, channelDeps);
+
+  const pool = openPool(data.databaseUrl, { max: 8, name: 'tocsin work' });
+  const inboxPool = openPool(data.databaseUrl, { max: 2, name: 'tocsin polls' });
+  const { inbox_limit: limit, min_free_disk: minFreeDisk } = config.tocsin.server;
+  const inbox = createInbox(inboxPool, { limit, minFreeDisk, dataDir: data.dataDir, now });
+
+  const delivery = createDelivery({
+    pool,
+    channels: () => channels,
+    publicUrl: () => config.tocsin.server.public_url ?? null,
+    log,
+    metrics,
+    now,
+    sleep: async (ms, signal) => {
+      await sleep(ms, undefined, { signal }).catch(() => {});
+    },
+  });
+  const sources = [createHistorySource(pool)];
+  const owner = createOwner({
+    openShard: () => openShard({ url: data.databaseUrl, name: data.shard, log, auditKey: data.auditKey, now }),
+    rules: () => rules,
+    sources: () => sources,
+    onNotifications: delivery.kick,
+    log,
+    metrics,
+    now,
+  });
+  const reconciler = createReconciler({
+    config: () => config,
+    append: (item) => inbox.append(item),
+    outbound,
+    isFiring: owner.isFiring,
+    log,
+    metrics,
+    now,
+  });
+  const listener = listen(
+    data.databaseUrl,
+    ['tocsin_inbox', 'tocsin_outbox'],
+    (channel) => (channel === 'tocsin_inbox' ? owner.kick() : delivery.kick()),
+    log,
+  );
+
+  owner.start();
+  delivery.start();
+  reconciler.start();
+
+  async function stop(): Promise<void> {
+    await reconciler.stop();
+    await owner.stop();
+    await delivery.stop();
+    await listener.close();
+    await inbox.close();
+    await closeChannels(channels);
+    outbound.close();
+    await Promise.all([pool.end(), inboxPool.end()]);
+    unwatch();
+    port.postMessage({ type: 'stopped' } satisfies FromWork);
+    port.close();
+  }
+
+  port.on('message', (message: ToWork) => {
+    if (message.type === 'metrics') {
+      void metricsJson(metrics).then((json) =>
+        port.postMessage({ type: 'metrics', id: message.id, json } satisfies FromWork),
+      );
+    } else if (message.type === 'config') {
+      config = fromTransfer(message.config);
+      rules = compileRules(config, models);
+      const old = channels;
+      channels = createChannels(config, channelDeps);
+      void closeChannels(old);
+      owner.reconfigure();
+    } else {
+      void stop();
+    }
+  });
+}
+
+await main();
