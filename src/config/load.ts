@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Dirent, readdirSync, readFileSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { closest, type Fault } from './fault.ts';
 import { resolveReferences } from './references.ts';
@@ -84,12 +84,16 @@ function list(dir: string): { names: string[] } | { fault: Fault } {
 }
 
 function readYaml(file: string): YamlFile {
+  const start = { line: 1, column: 1 };
   try {
+    // Reading a pipe would wait for its writer for ever.
+    if (!statSync(file).isFile())
+      return unread(file, start, 'this is not a file', 'Put the YAML in a file of this name.');
     return parseYaml(file, readFileSync(file));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === undefined) throw error;
-    const message = code === 'EISDIR' ? 'this is a folder, not a file' : `this file cannot be read (${code})`;
+    const message = `this file cannot be read (${code})`;
     return unread(
       file,
       { line: 1, column: 1 },

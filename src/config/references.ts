@@ -92,7 +92,10 @@ function read(
   }
   const path = resolve(dir, ref.file);
   try {
-    if (statSync(path).size > maxSecretBytes) return { value: null, why: `${ref.file} is too large for a secret` };
+    const file = statSync(path);
+    // Reading a pipe would wait for its writer for ever.
+    if (!file.isFile()) return { value: null, why: `${ref.file} is not a file` };
+    if (file.size > maxSecretBytes) return { value: null, why: `${ref.file} is too large for a secret` };
     const value = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
     return value ? { value, why: '' } : { value: null, why: `${ref.file} is empty` };
   } catch (error) {

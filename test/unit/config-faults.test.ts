@@ -1,3 +1,4 @@
+import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Fault, formatFault, formatFaults } from '../../src/config/fault.ts';
@@ -595,10 +596,20 @@ describe('bytes of any kind get an answer, never an exception', () => {
         file: join(dir, 'tocsin.yaml'),
         line: 1,
         column: 1,
-        message: 'this is a folder, not a file',
-        instead: 'Let the user that runs Tocsin read it, or remove it to take its defaults.',
+        message: 'this is not a file',
+        instead: 'Put the YAML in a file of this name.',
       },
     ]);
+  });
+
+  test('a file that cannot be read', () => {
+    const dir = folder({});
+    symlinkSync('tocsin.yaml', join(dir, 'tocsin.yaml'));
+    expect(loadConfig(dir, {})).toMatchObject({
+      ok: false,
+      unusable: false,
+      faults: [{ message: 'this file cannot be read (ELOOP)' }],
+    });
   });
 
   test('no folder, and a file in its place: there is nothing to check', () => {
