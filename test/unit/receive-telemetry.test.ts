@@ -4,9 +4,9 @@ import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger } from '
 import { traceOf } from '../../src/telemetry/trace.ts';
 
 const logged = (write: (log: ReturnType<typeof createLog>) => void, level = 'debug'): string => {
-  let out = '';
-  write(createLog({ level, destination: { write: (line: string) => void (out += line) } }));
-  return out;
+  const lines: string[] = [];
+  write(createLog({ level, destination: { write: (line: string) => void lines.push(line) } }));
+  return lines.join('');
 };
 
 test('a log line is one JSON object with a time, a level in words and the correlation id of its child', () => {
