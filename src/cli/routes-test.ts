@@ -1,4 +1,4 @@
-import { insteadOf } from '../config/fault.ts';
+import { closest } from '../config/fault.ts';
 import type { Config } from '../config/schema.ts';
 import { secret } from '../config/secrets.ts';
 import { compilePolicy } from '../decide/policy.ts';
@@ -89,8 +89,11 @@ export function runRoutesTest(options: {
   out(`escalation  ${result.escalationPolicy ?? 'none: the first message is the only one'}\n`);
   for (const { after, notify } of steps) out(`            after ${minutes(after)}: ${notify.join(', ')}\n`);
   const catalogued = Object.keys(config.business.services);
-  if (service !== null && !catalogued.includes(service))
-    out(`note        "${service}" is not in business-context.yaml. ${insteadOf(service, catalogued, 'service')}\n`);
+  if (service !== null && !catalogued.includes(service)) {
+    const guess = closest(service, catalogued);
+    const hint = guess ? `Did you mean "${guess}"?` : 'Add it there, so that its owner and its worth are known.';
+    out(`note        "${service}" is not in business-context.yaml. ${hint}\n`);
+  }
   return 0;
 }
 
