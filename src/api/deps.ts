@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import type { CorrelationModel } from '../correlate/model.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import type { PlacementWhy } from '../domain/effects.ts';
-import type { NewInboxItem } from '../store/types.ts';
+import type { Log, NewInboxItem } from '../store/types.ts';
 import type { HealthCheck } from '../telemetry/health.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Live } from './live.ts';
@@ -18,12 +18,6 @@ export type AnalyzeResult =
 
 /** The distance of two alerts of the store with its parts (0..1 each). */
 export type Distance = { distance: number; parts: PlacementWhy['neighbours'][number]['parts'] };
-
-export type ApiLog = {
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-  error(fields: object, text: string): void;
-};
 
 /** Everything the API needs of the rest of the service; `app.ts` wires it. */
 export type ApiDeps = {
@@ -46,7 +40,7 @@ export type ApiDeps = {
   checks: readonly HealthCheck[];
   /** PostgreSQL notifications: incident changes and answered actions. */
   live: Live;
-  log: ApiLog;
+  log: Log;
   /** Epoch ms. */
   now: () => number;
   /** How long a person's action is waited for before the answer is 202, ms. Default 5,000. */

@@ -335,13 +335,16 @@ export type TopologyAnswer = z.infer<typeof TopologyAnswer>;
 export const Analysis = z.object({
   alerts: z.array(
     z.looseObject({
-      enrichment: z.looseObject({
-        analysis: z.unknown(),
-        businessImpact: z.unknown(),
-        routing: z.unknown(),
-        priority: z.unknown(),
-        suppress: z.unknown(),
-      }),
+      /** Null for what opens no incident: a resolve, a heartbeat. */
+      enrichment: z
+        .looseObject({
+          analysis: z.unknown(),
+          businessImpact: Incident.shape.impact,
+          routing: Incident.shape.routing,
+          priority: Incident.shape.priority,
+          suppress: Incident.shape.decision.loose(),
+        })
+        .nullable(),
     }),
   ),
   quarantined: z.number().int(),

@@ -10,6 +10,8 @@ import { type ApiFixture, startApi } from './api-fixture.ts';
 let api: ApiFixture;
 beforeAll(async () => {
   api = await startApi();
+  const listening = `select 1 from pg_stat_activity where datname = current_database() and query like 'listen %'`;
+  await expect.poll(async () => (await api.db.pool.query(listening)).rows.length, { timeout: 10_000 }).toBe(1);
 }, 120_000);
 afterAll(() => api?.close());
 
@@ -60,7 +62,7 @@ test('after the listening connection was lost, events go on and clients are told
     onOpen: async () => {
       await api.db.pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
-          where datname = current_database() and pid <> pg_backend_pid() and query = 'listen tocsin_action'`,
+          where datname = current_database() and pid <> pg_backend_pid() and application_name = 'tocsin-listen'`,
       );
       const again = setInterval(
         () => void notify(JSON.stringify({ id: 'two', revision: 1, status: 'open' })).catch(() => undefined),
@@ -105,7 +107,9 @@ async function startStreams(bounds: { maxClients?: number; heartbeatMs?: number;
     streams,
     server,
     listeners,
-    tell: (change: IncidentChange) => listeners.forEach((listener) => listener(change)),
+    tell: (change: IncidentChange) => {
+      for (const listener of listeners) listener(change);
+    },
   };
 }
 
