@@ -79,7 +79,7 @@ function draftOf(subject: Loose, predicate: string, at: unknown, custom: Loose, 
 /** A package URL: `pkg:oci/checkout@sha256%3A0b31…?repository_url=…&tag=1.4.2` → `checkout`, `1.4.2`. Its tag, else its version. */
 function artifactOf(value: unknown): { name: string | null; version: string | null } {
   const text = word(value);
-  const match = /^pkg:[^?#@]*?([^/?#@]+)(?:@([^?#]+))?(?:\?([^#]*))?/.exec(text ?? '');
+  const match = /^pkg:(?:[^?#]*?\/)?([^/?#@]+)(?:@([^?#]+))?(?:\?([^#]*))?(?:#.*)?$/.exec(text ?? '');
   if (!match) return { name: null, version: null };
   const tag = match[3] ? new URLSearchParams(match[3]).get('tag') : null;
   return { name: decoded(match[1]!), version: tag || (match[2] ? decoded(match[2]) : null) };
