@@ -125,13 +125,17 @@ export function createCorrelator(
     let rate = 0;
     const perSpot = 1 / observedMs(x.features.site);
     for (const { spot } of x.spot.near) rate += (groups.get(spot.features.spot)?.count ?? 0) * perSpot;
-    return 1 - Math.exp(-rate * 2 * model.relevance.companionMs);
+    return 1 - Math.exp(-rate * 2 * companionMs(x));
   }
 
   const pending: Entry[] = [];
   const started = new Map<string, number>();
   let clock = 0;
   const observedMs = (site: string): number => Math.max(1_800_000, clock - (started.get(site) ?? clock));
+
+  /** Company is looked for within this time: longer where the time scale is long. */
+  const companionMs = (x: Entry): number =>
+    Math.max(model.relevance.companionMs, model.relevance.companionShare * relevance.timeScale(x.features.site));
 
   function learnFrom(x: Entry, now: number): void {
     clock = Math.max(clock, now);
@@ -145,7 +149,7 @@ export function createCorrelator(
     for (const near of x.spot.near) {
       if (near.connectivity < (model.connectivity.hops[1] ?? 1)) continue;
       for (const cell of near.spot.cells.values()) {
-        visitCell(cell, onset, model.relevance.companionMs, (entry) => {
+        visitCell(cell, onset, companionMs(x), (entry) => {
           if (entry.alert === x.alert) return;
           // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
           const sameRule = entry.features.rule === x.features.rule && !(x.burst || entry.burst);
@@ -169,7 +173,7 @@ export function createCorrelator(
 
   /** Points whose time for company is over and who had none speak against their rule. */
   function judgePending(now: number): void {
-    while (pending.length > 0 && pending[0]!.at + model.relevance.companionMs <= now) {
+    while (pending.length > 0 && pending[0]!.at + companionMs(pending[0]!) <= now) {
       const entry = pending.shift()!;
       if (!entry.company) relevance.alone(entry.features.rule, now);
     }
@@ -377,7 +381,7 @@ export function createCorrelator(
         if (cluster === home || clustersSeparated(cluster, home)) continue;
         if (
           guard &&
-          (cohesionBetween(cluster, home) < model.guard.cohesion || cluster.size + home.size > model.guard.maxSize)
+          (cohesionBetween(cluster, home) < model.guard.merge || cluster.size + home.size > model.guard.maxSize)
         )
           continue;
         merges.push({

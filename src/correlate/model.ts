@@ -29,6 +29,7 @@ export const CorrelationModel = z.strictObject({
   /** Relevance of a rule: how much more often than chance its alerts have company. */
   relevance: z.strictObject({
     companionMs: ms,
+    companionShare: unit,
     priorMean: unit,
     together: unit,
     gain: z.number().min(0),
@@ -48,6 +49,7 @@ export const CorrelationModel = z.strictObject({
   /** Cohesion guard against chaining. */
   guard: z.strictObject({
     cohesion: unit,
+    merge: unit,
     sample: z.int().min(1),
     maxSpanMs: ms,
     maxSize: z.int().min(2),
