@@ -232,6 +232,12 @@ describe('POST /api/v1/deploys', () => {
     ]);
   });
 
+  test('takes a thousand at once and says where to go on when there are more', () => {
+    const parsed = parseDeploys('api', Array(1001).fill(api), NOW);
+    expect(parsed.deploys).toHaveLength(1000);
+    expect(parsed.faults).toEqual([{ place: '[1000]', reason: expect.stringContaining('at most 1000') }]);
+  });
+
   test('takes a PagerDuty change event unchanged', () => {
     expect(one('api', changeEvent)).toMatchObject({
       service: 'checkout',

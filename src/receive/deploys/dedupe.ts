@@ -25,8 +25,9 @@ const agree = (a: string | null, b: string | null, form: (text: string) => strin
 
 const lower = (text: string): string => text.toLowerCase();
 
-/** The same service, and neither environment nor cluster speaks against it. */
+/** The same service, and neither environment nor cluster speaks against it. Lengths first: most services differ there. */
 const samePlace = (a: Deploy, b: Deploy): boolean =>
+  a.service.length === b.service.length &&
   lower(a.service) === lower(b.service) &&
   agree(a.environment, b.environment, environmentOf) &&
   agree(a.cluster, b.cluster, lower);
