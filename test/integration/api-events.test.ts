@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import express from 'express';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createEventStreams } from '../../src/api/events.ts';
 import type { IncidentChange } from '../../src/api/live.ts';
 import { createServer } from '../../src/api/server.ts';
@@ -11,7 +11,7 @@ let api: ApiFixture;
 beforeAll(async () => {
   api = await startApi();
   const listening = `select 1 from pg_stat_activity where datname = current_database() and query like 'listen %'`;
-  await expect.poll(async () => (await api.db.pool.query(listening)).rows.length, { timeout: 10_000 }).toBe(1);
+  await vi.waitUntil(async () => (await api.db.pool.query(listening)).rows.length === 1, { timeout: 10_000 });
 }, 120_000);
 afterAll(() => api?.close());
 
