@@ -12,10 +12,10 @@ export class UnusableConfig extends Error {
 export type Listen = { host: string; port: number; isLoopback: boolean };
 
 export const roles = ['all', 'receive', 'work'] as const;
-export type ProcessRole = (typeof roles)[number];
+type ProcessRole = (typeof roles)[number];
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof logLevels)[number];
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+type LogLevel = (typeof logLevels)[number];
 
 /** Everything Tocsin takes from the environment, except what a config file refers to by `{ env: NAME }`. */
 export type Environment = {

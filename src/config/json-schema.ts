@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type FileName, fileNames, files } from './schema.ts';
 
 /** The name of a file's JSON Schema: `tocsin.schema.json` for `tocsin.yaml`. */
-export const schemaName = (name: FileName): string => name.replace(/\.yaml$/, '.schema.json');
+const schemaName = (name: FileName): string => name.replace(/\.yaml$/, '.schema.json');
 
 /**
  * The JSON Schemas (draft 2020-12) of the tree as a person writes it, for editors, by file name; made from the same zod

@@ -43,6 +43,9 @@ const Duration = z
   })
   .meta({ description: 'A Prometheus duration: 30s, 5m, 1h30m, 30d' });
 
+/** A time that something must take: 0 would mean a loop without a pause, or nothing kept at all. */
+const LongerThanZero = Duration.refine((ms) => ms > 0, 'this must be longer than 0; write for example 30s or 5m');
+
 /** A secret is never written in the file: `{ env: NAME }` or `{ file: PATH }`. */
 const notASecret = 'a secret is never written here, only where it is found; write { env: NAME } or { file: PATH }';
 export const SecretRef = z
@@ -113,9 +116,12 @@ const noSmtpUrl =
 export const TocsinFile = z.strictObject({
   server: z
     .strictObject({
-      public_url: Url.optional(),
+      public_url: Url.optional().describe('where people reach Tocsin; messages link to it'),
       /** Several tokens may share a name: that is how one is rotated. */
-      tokens: z.array(z.strictObject({ name: Name, role: Role, token: SecretRef })).optional(),
+      tokens: z
+        .array(z.strictObject({ name: Name, role: Role, token: SecretRef }))
+        .optional()
+        .describe('who may talk to it; without any, all is open and only to this machine'),
       max_body: z
         .int()
         .min(1024)
@@ -136,8 +142,11 @@ export const TocsinFile = z.strictObject({
         name: Name,
         url: Url,
         auth: HttpAuth.optional(),
-        timeout: Duration.prefault('2s'),
-        match: z.record(z.string(), z.string()).optional(),
+        timeout: LongerThanZero.prefault('2s').describe('how long one query may take'),
+        match: z
+          .record(z.string(), z.string())
+          .optional()
+          .describe('labels of the alerts it knows about; without it, every alert'),
         max_in_flight: z.int().min(1).max(64).default(4),
         max_per_minute: z.int().min(1).default(600),
       }),
@@ -149,11 +158,16 @@ export const TocsinFile = z.strictObject({
         name: Name,
         url: Url,
         auth: HttpAuth.optional(),
-        poll: Duration.prefault('30s'),
+        poll: Duration.refine((ms) => ms >= 1_000, 'this is too often; write 1s or more')
+          .prefault('30s')
+          .describe('how often it is asked what still fires'),
       }),
     )
     .default([]),
-  severity_map: z.record(z.string(), Severity).default({}),
+  severity_map: z
+    .record(z.string(), Severity)
+    .default({})
+    .describe('what senders say in their severity label; the usual words are known, an unknown one is medium'),
   labels: z
     .strictObject({
       service: z.array(z.string()).default(['service', 'app', 'app_kubernetes_io_name', 'application']),
@@ -195,49 +209,69 @@ export const TocsinFile = z.strictObject({
       gitlab: z.strictObject({ secret: SecretRef }).optional(),
     })
     .prefault({}),
-  enrich: z.strictObject({ deadline: Duration.prefault('2s') }).prefault({}),
-  heartbeats: z.array(z.strictObject({ match: Match, within: Duration.optional() })).default([]),
+  enrich: z
+    .strictObject({ deadline: Duration.prefault('2s').describe('how long the first message waits for facts') })
+    .prefault({}),
+  heartbeats: z
+    .array(
+      z.strictObject({
+        match: Match,
+        within: LongerThanZero.optional().describe(
+          'missing longer than this: a critical incident; without it nobody watches',
+        ),
+      }),
+    )
+    .default([]),
   heartbeat_url: z
     .union([Url, SecretRef], {
       error: 'this is not a URL; write https://…, or { env: NAME } when the URL itself is the secret',
     })
     .optional(),
-  correlate: z.strictObject({ window: Duration.prefault('15m'), reopen: Duration.prefault('5m') }).prefault({}),
+  correlate: z
+    .strictObject({
+      window: LongerThanZero.prefault('15m').describe(
+        'an alert never joins an incident that has been quiet for longer',
+      ),
+      reopen: Duration.prefault('5m').describe('what fires again so soon after its end reopens its incident'),
+    })
+    .prefault({}),
   alerts: z
     .strictObject({
-      stale_after: Duration.prefault('12h').describe(
+      stale_after: LongerThanZero.prefault('12h').describe(
         'a firing alert that nobody confirms for so long is closed as stale',
       ),
     })
     .prefault({}),
   suppress: z
     .strictObject({
-      mode: Mode.default('shadow'),
+      mode: Mode.default('shadow').describe(
+        'shadow sends all and records what it would hold back; assist marks it; active holds it back; passthrough does not judge',
+      ),
       overrides: z.array(z.strictObject({ match: Match, mode: Mode })).default([]),
     })
     .prefault({}),
   retention: z
     .strictObject({
-      deliveries: Duration.prefault('30d'),
-      incidents: Duration.prefault('395d'),
-      audit: Duration.prefault('730d'),
+      deliveries: LongerThanZero.prefault('30d'),
+      incidents: LongerThanZero.prefault('395d'),
+      audit: LongerThanZero.prefault('730d'),
     })
     .prefault({}),
 });
 export type TocsinFile = z.infer<typeof TocsinFile>;
 
 export const Service = z.strictObject({
-  owner: z.string().optional(),
-  tier: z.int().min(1).max(5).optional(),
-  revenue_per_hour: z.number().min(0).optional(),
+  owner: z.string().optional().describe('a team of routing.yaml'),
+  tier: z.int().min(1).max(5).optional().describe('1 (the business stops) to 5 (nobody notices)'),
+  revenue_per_hour: z.number().min(0).optional().describe('what an hour of full outage costs'),
   currency: z
     .string()
     .regex(/^[A-Z]{3}$/, 'this is not an ISO 4217 currency; write for example USD')
     .optional(),
   customer_impact: z.enum(['none', 'low', 'medium', 'high']).optional(),
-  regulatory: z.boolean().optional(),
-  users: z.number().min(0).optional(),
-  depends_on: z.array(z.string()).default([]),
+  regulatory: z.boolean().optional().describe('an outage must be reported'),
+  users: z.number().min(0).optional().describe('people who use it in a busy hour'),
+  depends_on: z.array(z.string()).default([]).describe('the services it calls'),
   runbook: Url.optional(),
   dashboards: z.array(Url).default([]),
   slo: z.strictObject({ objective: z.number().gt(0).lt(100), window: Duration.prefault('30d') }).optional(),
@@ -297,8 +331,8 @@ export const RoutingFile = z.strictObject({
     .record(
       z.string().min(1),
       z.strictObject({
-        slack: z.string().optional(),
-        pagerduty: SecretRef.optional(),
+        slack: z.string().optional().describe('a channel: "#sre" or its id'),
+        pagerduty: SecretRef.optional().describe('the routing key of an Events API v2 integration'),
         email: z.array(MailAddress).optional(),
         webhook: z.array(Name).optional(),
       }),
@@ -308,7 +342,7 @@ export const RoutingFile = z.strictObject({
     .record(
       z.string().min(1),
       z.strictObject({
-        slack: z.string().optional(),
+        slack: z.string().optional().describe('a member id: U0ANA'),
         email: MailAddress.optional(),
         pagerduty: SecretRef.optional(),
       }),
@@ -316,7 +350,7 @@ export const RoutingFile = z.strictObject({
     .default({}),
   routes: z
     .strictObject({
-      default_team: z.string().default('default'),
+      default_team: z.string().default('default').describe('who gets what nobody owns'),
       channels: z.array(Channel).min(1).default(['log']),
       escalation: z.string().optional(),
       routes: z.array(Route).default([]),
@@ -329,7 +363,7 @@ export const RoutingFile = z.strictObject({
         steps: z
           .array(
             z.strictObject({
-              after: Duration,
+              after: Duration.describe('from the first notification'),
               notify: z
                 .array(
                   z
@@ -343,8 +377,8 @@ export const RoutingFile = z.strictObject({
             }),
           )
           .min(1),
-        repeat: z.int().min(0).max(100).default(0),
-        ack_timeout: Duration.optional(),
+        repeat: z.int().min(0).max(100).default(0).describe('rounds more when still nobody answers'),
+        ack_timeout: LongerThanZero.optional().describe('still firing this long after the acknowledgement: it goes on'),
       }),
     )
     .default({}),
@@ -396,7 +430,7 @@ export const SuppressionFile = z.strictObject({
         every: z.string().optional().describe('"Sun 02:00", "Mon-Fri 22:30", or "02:00" for each day; needs `for`'),
         from: Instant.optional(),
         until: Instant.optional(),
-        for: Duration.optional(),
+        for: LongerThanZero.optional(),
         time_zone: TimeZone.default('UTC'),
         reason: z.string().optional(),
       }),
@@ -408,7 +442,7 @@ export const SuppressionFile = z.strictObject({
         name: Name,
         match: Match,
         reason: z.string(),
-        for: Duration.prefault('24h').describe('how long one suppression lasts before it is looked at anew'),
+        for: LongerThanZero.prefault('24h').describe('how long one suppression lasts before it is looked at anew'),
       }),
     )
     .default([]),

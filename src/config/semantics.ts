@@ -1,7 +1,7 @@
 import { windowFault } from '../decide/calendar.ts';
 import { type Matcher, matcherText, parseMatcher } from '../route/matchers.ts';
 import { type Fault, insteadOf } from './fault.ts';
-import { parseDuration } from './schema.ts';
+import { channelKinds, parseDuration } from './schema.ts';
 import { child, entries, faultAt, items, type Spot, spot, type Tree, text } from './spot.ts';
 
 /** Faults refuse the tree; warnings are said and lived with. */
@@ -108,7 +108,7 @@ function checkRoutes(tree: Tree, names: Names, found: Findings): void {
   }
   if (names.targets !== null) {
     for (const [kind, at] of missing) {
-      if (['slack', 'pagerduty', 'email', 'webhook'].includes(kind))
+      if ((channelKinds as readonly string[]).includes(kind))
         found.warnings.push(
           faultAt(
             at,

@@ -64,9 +64,7 @@ function contents(dir: string): string {
 }
 
 /** `changed` is false when the new tree says the same as the old one (its secrets are read anew all the same). */
-export type ReloadResult =
-  | { ok: true; config: Config; changed: boolean; warnings: Fault[] }
-  | { ok: false; faults: Fault[] };
+type ReloadResult = { ok: true; config: Config; changed: boolean; warnings: Fault[] } | { ok: false; faults: Fault[] };
 
 /** The config in force. `current` is always a whole, good tree. */
 export type ConfigHolder = {

@@ -1,8 +1,10 @@
-import { symlinkSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Fault, formatFault, formatFaults } from '../../src/config/fault.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { compilePolicy } from '../../src/decide/policy.ts';
 import { folder } from '../fakes/config-tree.ts';
 
 const load = (files: Record<string, string>, env: Record<string, string> = {}) => {
@@ -110,6 +112,16 @@ const stories: Story[] = [
     'a duration without its unit',
     'correlate: { window: 15 }\n',
     '1:22: `window`: this is not a duration. Write for example 30s, 5m, 1h30m or 30d instead.',
+  ),
+  tocsin(
+    'a time that would be a loop without a pause',
+    'alertmanager: [ { name: main, url: "http://x", poll: 0s } ]\n',
+    '1:54: `poll`: this is too often. Write 1s or more instead.',
+  ),
+  tocsin(
+    'a retention that keeps nothing',
+    'retention: { incidents: "0" }\n',
+    '1:25: `incidents`: this must be longer than 0. Write for example 30s or 5m instead.',
   ),
   tocsin(
     'a word that is not one of the few',
@@ -585,6 +597,56 @@ describe('bytes of any kind get an answer, never an exception', () => {
         'tocsin.yaml:2:1: unknown key `constructor`',
         'tocsin.yaml:3:1: unknown key `toString`',
       ],
+    );
+  });
+
+  test('any text at all, in any of the files', () => {
+    const piece = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.constantFrom(
+        'routes:',
+        ' - ',
+        '{',
+        '}',
+        '[',
+        '&a ',
+        '*a',
+        '<<: ',
+        '"',
+        "'",
+        '|\n',
+        '\n',
+        '  ',
+        ': ',
+        'match',
+        'teams',
+        '?',
+        '#',
+        '!!',
+        '\t',
+      ),
+    );
+    const name = fc.constantFrom(
+      'tocsin.yaml',
+      'business-context.yaml',
+      'routing.yaml',
+      'suppression.yaml',
+      'patterns.yaml',
+    );
+    const dir = folder({});
+    fc.assert(
+      fc.property(name, fc.array(piece, { maxLength: 30 }), (file, pieces) => {
+        writeFileSync(join(dir, file), pieces.join(''));
+        const result = loadConfig(dir, {});
+        // What is accepted can be run.
+        if (result.ok) compilePolicy(result.config);
+        for (const fault of result.ok ? result.warnings : result.faults) {
+          expect(fault.line).toBeGreaterThan(0);
+          expect(fault.column).toBeGreaterThan(0);
+          expect(fault.instead).toMatch(/[.?]$/);
+        }
+      }),
+      { numRuns: 300, seed: 20_261_120 },
     );
   });
 
