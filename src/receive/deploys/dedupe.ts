@@ -1,7 +1,7 @@
 import type { Deploy } from '../../domain/deploy.ts';
 
 /** Two senders tell of one change within this time of each other. */
-export const SAME_CHANGE_MS = 10 * 60_000;
+const SAME_CHANGE_MS = 10 * 60_000;
 /** A roll-out that was told to run may end so much later and still be the same one. */
 const LONGEST_ROLLOUT_MS = 6 * 3_600_000;
 
