@@ -65,7 +65,7 @@ const wallClock = (zone: IANAZone, at: number): number => at + zone.offset(at) *
  * Offsets lie within -12 h..+14 h, so the instant lies within `wall` -14 h..+12 h; one time-zone change at most is assumed
  * in such a stretch.
  */
-function firstInstant(zone: IANAZone, wall: number): number {
+export function firstInstant(zone: IANAZone, wall: number): number {
   let before = wall - 15 * HOUR;
   let after = wall + 13 * HOUR;
   const oldOffset = zone.offset(before) * MINUTE;
