@@ -50,6 +50,10 @@ export function openPool(url: string, options: PoolOptions): pg.Pool {
       'an idle database connection broke; it is replaced',
     );
   });
+  // one that breaks while in use fails its query; it also emits an error, which unheard would end the process
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+  });
   return pool;
 }
 
