@@ -156,11 +156,15 @@ export function setConfig(metrics: Metrics, hash: string, at: number): void {
 
 /** Measures this thread's event-loop delay: median, 99th percentile and maximum of each 10 s. Gives back how to stop. */
 export function watchEventLoop(metrics: Metrics, thread: 'main' | 'work'): () => void {
-  const delay = monitorEventLoopDelay({ resolution: 10 });
+  const resolution = 10;
+  const delay = monitorEventLoopDelay({ resolution });
   delay.enable();
   const show = (quantile: string, nanoseconds: number): void =>
-    // Before the first sample the histogram says 2^63 or NaN.
-    metrics.eventLoopLag.set({ thread, quantile }, delay.count === 0 ? 0 : nanoseconds / 1e9);
+    // The histogram holds whole timer periods: an idle loop shows its resolution. Without a sample it says 2^63 or NaN.
+    metrics.eventLoopLag.set(
+      { thread, quantile },
+      delay.count === 0 ? 0 : Math.max(0, nanoseconds / 1e9 - resolution / 1e3),
+    );
   const timer = setInterval(() => {
     show('0.5', delay.percentile(50));
     show('0.99', delay.percentile(99));
