@@ -3,45 +3,30 @@ import { Incident } from '../domain/incident.ts';
 import { Ledger } from '../domain/ledger.ts';
 import { whoIsOnCall } from '../escalate/on-call.ts';
 import {
-  type DecisionRow,
   findIncident,
   findIncidentId,
   type IncidentRow,
   listIncidents,
   listTimeline,
-  newestDecision,
   type Page,
   type Paging,
   pingStore,
   readCorrelationMemory,
   readLedger,
 } from '../store/read.ts';
-import {
-  type AlertRow,
-  countFiring,
-  listAlerts,
-  listEpisodes,
-  listIncidentAlerts,
-  nameAlerts,
-  sourcesOf,
-} from '../store/read-alerts.ts';
-import {
-  listDeploys,
-  listNotifications,
-  listQuarantine,
-  listSuppressed,
-  newestSuppression,
-} from '../store/read-lists.ts';
+import { type AlertRow, countFiring, listAlerts, listIncidentAlerts } from '../store/read-alerts.ts';
+import { listDeploys, listNotifications, listQuarantine, listSuppressed } from '../store/read-lists.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
 import { actionEndpoints, noIncident } from './action-routes.ts';
 import { correlationView, createMeasure, type Measure } from './correlation.ts';
 import { decodeCursor, encodeCursor, type ListName } from './cursor.ts';
 import type { ApiDeps } from './deps.ts';
-import { alertOf, explainAlert } from './explain.ts';
+import { explainAlert } from './explain.ts';
 import { openApi } from './openapi.ts';
 import { badRequest } from './parse.ts';
 import { ok, problem, type Reply } from './problem.ts';
-import { bad, type Context, type Documented, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
+import { findAlert, recordOf } from './record.ts';
+import { bad, type Documented, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
 import * as schemas from './schemas.ts';
 import { topologyView } from './topology.ts';
 import {
@@ -222,7 +207,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
         withAlert(deps, params.fingerprint, query.source, 1, async ([alert]) => {
           const explain = async (other: AlertRow | null): Promise<Reply> => {
             const compared = other && { alert: other, distance: (await measureOf(deps))(alert, other) };
-            return ok(explainAlert({ ...(await recordOf(deps, alert, config)), alert, compared }));
+            return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config)), compared }));
           };
           if (query.other === undefined) return explain(null);
           return withAlert(deps, query.other, query.otherSource, 1, ([other]) => explain(other));
@@ -478,36 +463,13 @@ async function withAlert(
   episodes: number,
   then: (rows: [AlertRow, ...AlertRow[]]) => Reply | Promise<Reply>,
 ): Promise<Reply> {
-  const sources = source === undefined ? await sourcesOf(pool, fingerprint) : [source];
-  if (sources.length > 1) {
-    const detail = `Several sources have an alert ${fingerprint}: ${sources.join(', ')}. Name one with ?source=.`;
-    return problem(409, detail, { sources });
-  }
-  const [first, ...earlier] =
-    sources[0] === undefined ? [] : await listEpisodes(pool, sources[0], fingerprint, episodes);
-  if (!first) return problem(404, `There is no alert ${fingerprint}${source ? ` from ${source}` : ''}.`);
-  return then([first, ...earlier]);
-}
-
-/** All that is on record about an alert, for its explanation. */
-async function recordOf({ pool }: ApiDeps, alert: AlertRow, config: Context['config']) {
-  const incidentId = alert.incident_id;
-  const neighbours = alert.why?.neighbours.map(({ key }) => alertOf(key)) ?? [];
-  const sent = { incidentId, channel: null, state: null, kind: null };
-  const [row, decision, names, notifications, suppression] = await Promise.all([
-    incidentId === null ? null : findIncident(pool, incidentId),
-    incidentId === null ? (null as DecisionRow | null) : newestDecision(pool, incidentId),
-    neighbours.length === 0 ? [] : nameAlerts(pool, neighbours),
-    incidentId === null ? nothing : listNotifications(pool, sent, { limit: 50, after: null }),
-    newestSuppression(pool, alert.source, alert.fingerprint),
-  ]);
-  return {
-    incident: row && incidentView(row, config),
-    decision,
-    names: new Map(names.map((known) => [known.key, known])),
-    notifications: notifications.rows,
-    suppression,
-  };
+  const found = await findAlert(pool, fingerprint, source, episodes);
+  if (found.status === 'found') return then(found.episodes);
+  if (found.status === 'missing')
+    return problem(404, `There is no alert ${fingerprint}${source ? ` from ${source}` : ''}.`);
+  const { sources } = found;
+  const detail = `Several sources have an alert ${fingerprint}: ${sources.join(', ')}. Name one with ?source=.`;
+  return problem(409, detail, { sources });
 }
 
 /** What was learned changes slowly and may be long: it is read again after this, ms. */

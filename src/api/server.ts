@@ -123,16 +123,16 @@ const faults: Record<number, string> = {
 };
 const fault = (status: number): string => faults[status] ?? 'The request cannot be read.';
 
-/** Node's socket errors, and PostgreSQL's connection (08), resource (53) and operator intervention (57P) classes. */
+/** Node's socket errors, and PostgreSQL's connection (08), resource (53), operator (57P) and timeout (57014) classes. */
 export function isStoreGone(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (typeof code === 'string') {
-    return /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|08...|53...|57P..|3D000)$/.test(
+    return /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|08...|53...|57P..|57014|3D000)$/.test(
       code,
     );
   }
   return (
     typeof message === 'string' &&
-    /timeout exceeded when trying to connect|Connection terminated|not queryable/i.test(message)
+    /timeout exceeded when trying to connect|Connection terminated|not queryable|Query read timeout/i.test(message)
   );
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endpoints } from '../../src/api/routes.ts';
+import { openPool } from '../../src/store/pool.ts';
 import { type ApiFixture, putAlerts, putIncident, startApi } from './api-fixture.ts';
 
 const roles = { hook: 'webhook', eye: 'viewer', hand: 'responder', pen: 'editor', root: 'admin' } as const;
@@ -163,7 +164,23 @@ describe('without tokens, on loopback', () => {
     expect(text).not.toContain('wild');
   });
 
-  test('a store that is gone: 503 and not ready, at once', async () => {
+  test('a store that cannot be reached: 503 that says when to try again, and not ready', async () => {
+    const pool = openPool('postgres://nobody:secret@127.0.0.1:1/none', { max: 1, name: 'gone' });
+    const gone = await startApi({ pool });
+    for (const path of ['/api/v1/incidents', '/api/v1/ledger', '/api/v1/alerts/a/explain']) {
+      const { status, headers, text } = await gone.get(path);
+      expect([status, headers.get('retry-after')]).toEqual([503, '5']);
+      expect(text).not.toMatch(/secret|127\.0\.0\.1|select/);
+    }
+    expect((await gone.post('/api/v1/incidents/1/resolve', { by: 'ana' })).status).toBe(503);
+    const ready = await gone.get('/readyz');
+    expect([ready.status, ready.body.parts.store.state]).toEqual([503, 'failed']);
+    expect((await gone.get('/healthz')).status).toBe(200);
+    await pool.end();
+    await gone.close();
+  }, 60_000);
+
+  test('a store without its schema is not ready, and says what to do', async () => {
     const gone = await startApi();
     await gone.db.pool.query('drop table actions cascade');
     const unmigrated = await gone.get('/readyz');

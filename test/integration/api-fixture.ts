@@ -34,7 +34,12 @@ export type ApiAnswer = { status: number; headers: Headers; body: any; text: str
 export const START = Date.parse('2026-11-20T07:30:00Z');
 
 export async function startApi(
-  options: { tokens?: Record<string, Role>; actionTimeoutMs?: number; append?: ApiDeps['append'] } = {},
+  options: {
+    tokens?: Record<string, Role>;
+    actionTimeoutMs?: number;
+    append?: ApiDeps['append'];
+    pool?: ApiDeps['pool'];
+  } = {},
 ): Promise<ApiFixture> {
   const db = await withDatabase();
   const config = withTokens(sampleConfig(), options.tokens);
@@ -48,7 +53,7 @@ export async function startApi(
   const analyzed: ApiFixture['analyzed'] = [];
   const graph = buildGraph({ edges: [{ caller: 'checkout', callee: 'payment' }] });
   const api = createApi({
-    pool: db.pool,
+    pool: options.pool ?? db.pool,
     append: options.append ?? ((item) => append(db, item)),
     config: () => config,
     reload: async () => replies.reload,

@@ -32,9 +32,10 @@ test('nothing asked is nothing wrong', async () => {
 });
 
 test('a store that is gone is told from a fault of ours', () => {
-  for (const code of ['ECONNREFUSED', '57P01', '08006', '53300'])
+  for (const code of ['ECONNREFUSED', '57P01', '08006', '53300', '57014'])
     expect(isStoreGone(Object.assign(new Error('x'), { code }))).toBe(true);
-  expect(isStoreGone(new Error('timeout exceeded when trying to connect'))).toBe(true);
+  for (const text of ['timeout exceeded when trying to connect', 'Query read timeout'])
+    expect(isStoreGone(new Error(text))).toBe(true);
   for (const error of [
     Object.assign(new Error('x'), { code: '42601' }),
     new Error('undefined is not a function'),
