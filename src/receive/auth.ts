@@ -1,7 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { RequestHandler, Response } from 'express';
-import { problem, type Reply, send } from '../api/problem.ts';
+import { problem, type Reply } from '../api/problem.ts';
 import type { Config, Role } from '../config/schema.ts';
 import { secret } from '../config/secrets.ts';
 
@@ -55,26 +54,6 @@ export function authorize(request: AuthRequest, config: Config, needs: Role): Ac
   const access = authenticate(request, config);
   if (!access.ok || covers(access.role, needs)) return access;
   return denied(403, `The token "${access.name}" has the role ${access.role}; this needs ${needs}.`);
-}
-
-/** Express middleware: lets those pass who have the role, and leaves who it was in `accessOf(res)`. */
-export function requireRole(needs: Role, config: () => Config): RequestHandler {
-  return (req, res, next) => {
-    const access = authorize(req, config(), needs);
-    if (!access.ok) {
-      send(res, access.problem);
-      return;
-    }
-    res.locals.access = access;
-    next();
-  };
-}
-
-/** Who passed `requireRole` on this request. */
-export function accessOf(res: Response): Access {
-  const access = res.locals.access as Access | undefined;
-  if (!access) throw new Error('accessOf() was called on a route without requireRole()');
-  return access;
 }
 
 /** The name and role of a live token given by itself (PagerDuty senders carry it as `routing_key`); null when unknown. */

@@ -62,17 +62,11 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     inboxDepth: gauge('inbox_depth', 'Deliveries stored and not yet worked on'),
     inboxOldest: gauge('inbox_oldest_seconds', 'Age of the oldest of them'),
     inboxFull: gauge('inbox_full', '1 while the inbox or the disk is full and deliveries get 503'),
-    inboxCommitSeconds: histogram('inbox_commit_seconds', 'One durable commit of the inbox', QUICK),
-    inboxCommitSize: histogram('inbox_commit_deliveries', 'Deliveries that shared one commit', COUNTS),
     quarantined: counter('quarantined_total', 'What could not be used and was kept aside: alerts and whole bodies', [
       'what',
     ]),
     polls: counter('reconcile_polls_total', 'Polls of each Alertmanager', ['source', 'result']),
     pollSuccess: gauge('reconcile_last_success_timestamp_seconds', 'When each Alertmanager last answered', ['source']),
-    reconciled: counter('reconciled_alerts_total', 'Alerts that a poll closed, confirmed or found', [
-      'source',
-      'result',
-    ]),
 
     // correlate
     alertChanges: counter('alert_changes_total', 'What each sighting of an alert meant', ['change']),
@@ -119,7 +113,6 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
 
     // escalate and respond
     escalations: counter('escalations_total', 'Escalation steps by result', ['result']),
-    escalationLateness: histogram('escalation_lateness_seconds', 'How late steps fired', SLOW),
     actions: counter('actions_total', 'What people did, where, with which result', ['do', 'origin', 'result']),
 
     // api
@@ -129,8 +122,6 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
 
     // Work in the background
     jobs: counter('jobs_total', 'Background jobs by result', ['job', 'result']),
-    jobSeconds: histogram('job_seconds', 'One background job', SLOW, ['job']),
-    retired: counter('retired_rows_total', 'Rows that retention removed', ['table']),
 
     ledger: gauge('ledger', 'Alert state changes since the store was made; received is the sum of the others', [
       'state',
