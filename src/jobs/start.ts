@@ -41,7 +41,7 @@ export async function startJobs({ url, pool, config, auditKey, log, now }: JobsO
     expireInSeconds: 6 * 3600,
     heartbeatSeconds: 30,
   });
-  await boss.work('retention', { pollingIntervalSeconds: 30 }, async () => {
+  await boss.work('retention', { pollingIntervalSeconds: 10 }, async () => {
     const began = now();
     const removed = await runRetention(pool, config().tocsin.retention, began, { auditKey, signal: stopping.signal });
     if (Object.values(removed).some((count) => count > 0)) {
