@@ -49,6 +49,8 @@ export type Message = {
   action: { text: string; why: string | null } | null;
   counts: string;
   alerts: AlertLine[];
+  /** Several alerts were put together, which may be wrong. */
+  grouped: boolean;
   /** How many more alerts there are than are listed. */
   more: number;
   similar: string | null;
@@ -200,6 +202,7 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
       : null,
     counts: countsOf(incident),
     alerts: shown,
+    grouped: incident.alertCount > 1,
     more: Math.max(0, incident.alertCount - shown.length),
     similar: similarOf(incident),
     held: heldOf(incident),

@@ -193,6 +193,8 @@ function buttonsOf(message: Message): SlackBlock {
       button('resolve', 'Resolve'),
       button('escalate', 'Escalate'),
       { type: 'static_select', action_id: slackActions.silence, placeholder: words('Silence for…'), options },
+      button('why', 'Why?'),
+      ...(message.grouped ? [button('wrongGrouping', 'Wrong grouping')] : []),
     ],
   };
 }
