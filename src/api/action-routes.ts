@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { parseDuration } from '../config/schema.ts';
 import {
   type Action,
@@ -11,7 +11,7 @@ import {
 import { Incident } from '../domain/incident.ts';
 import { findIncident, findIncidentId } from '../store/read.ts';
 import { actionId, perform, refusal } from './actions.ts';
-import { badRequest } from './parse.ts';
+import { badRequest, plain } from './parse.ts';
 import { problem, type Reply } from './problem.ts';
 import { bad, type Context, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
 import * as schemas from './schemas.ts';
@@ -82,7 +82,8 @@ const strictBodies: Record<ActionName, z.ZodType> = {
   silence: exactlyOne(actionBodies.silence.strict(), 'until', 'for'),
   assign: exactlyOne(actionBodies.assign.strict(), 'team', 'person'),
   escalate: actionBodies.escalate.strict(),
-  merge: actionBodies.merge.strict(),
+  // `number` of an incident is a number: it may come as one.
+  merge: actionBodies.merge.extend({ into: z.union([plain(128).min(1), z.int()]) }).strict(),
   split: actionBodies.split.strict(),
   note: actionBodies.note.strict(),
   feedback: actionBodies.feedback.strict(),

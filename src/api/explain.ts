@@ -142,7 +142,10 @@ function explainDecision({ alert, incident, suppression }: ExplainInput): Explan
     text.push(
       `For the incident the policy says ${policy.verdict} (mode ${policy.mode}, actionability ${shown(policy.actionability)}).`,
     );
-    for (const reason of policy.reasons) text.push(`Because (${reason.code}): ${reason.text}`);
+    for (const reason of policy.reasons) {
+      const line = `Because (${reason.code}): ${reason.text}`;
+      if (!text.includes(line)) text.push(line);
+    }
   }
   if (suppression) {
     const released = suppression.released_at ? `, let through at ${iso(suppression.released_at)}` : '';

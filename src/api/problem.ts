@@ -4,7 +4,7 @@ import type { Response } from 'express';
 export type Reply = { status: number; body: unknown; headers?: Record<string, string> };
 
 /** A problem document of RFC 9457. `type` is left out: it would be `about:blank`, which is what absence means. */
-export type Problem = { title: string; status: number; detail: string } & Record<string, unknown>;
+type Problem = { title: string; status: number; detail: string } & Record<string, unknown>;
 
 const titles: Record<number, string> = {
   400: 'Bad request',
@@ -22,7 +22,7 @@ const titles: Record<number, string> = {
 };
 
 /** The problem document for a status. `detail` says what is wrong and what to do next; never a stack, never SQL. */
-export function problemBody(status: number, detail: string, extra: Record<string, unknown> = {}): Problem {
+function problemBody(status: number, detail: string, extra: Record<string, unknown> = {}): Problem {
   return { title: titles[status] ?? 'Problem', status, detail, ...extra };
 }
 

@@ -13,7 +13,7 @@ const time = z.iso.datetime({ offset: true });
 const name = plain(512).min(1);
 const list = z.array(name).max(100).optional();
 
-export const paging = {
+const paging = {
   limit: z.int().min(1).max(500).default(50).describe('items on a page, at most 500'),
   cursor: z.string().max(2048).optional().describe('`nextCursor` of the page before'),
 };
@@ -119,7 +119,7 @@ export const Alert = z.object({
 });
 export type Alert = z.infer<typeof Alert>;
 
-export const Episode = z.object({
+const Episode = z.object({
   startsAt: time,
   endsAt: time.nullable(),
   status: z.enum(['firing', 'resolved']),

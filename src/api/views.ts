@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { IncidentState } from '../domain/effects.ts';
-import type { Incident } from '../domain/incident.ts';
+import { Incident } from '../domain/incident.ts';
 import { type Severity, severityRank } from '../domain/severity.ts';
 import { nextEscalation } from '../escalate/plan.ts';
 import type { DbTime, IncidentRow, TimelineRow } from '../store/read.ts';
@@ -41,8 +41,14 @@ export function incidentView(row: IncidentRow, config: Config): Incident {
     nextEscalation: nextOf(row, config),
     revision: row.revision,
   };
-  return row.doc ? { ...row.doc, ...live } : { ...unassessed(row, config), ...live };
+  return inOrder({ ...(row.doc ?? unassessed(row, config)), ...live });
 }
+
+const members = Object.keys(Incident.shape) as (keyof Incident)[];
+
+/** The members as the domain lists them: jsonb gives them back by length, which nobody wants to read. */
+const inOrder = (incident: Incident): Incident =>
+  Object.fromEntries(members.map((name) => [name, incident[name]])) as Incident;
 
 function assigneeOf({ assignee }: IncidentState): string | null {
   if (!assignee) return null;

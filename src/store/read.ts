@@ -23,7 +23,7 @@ export function pageOf<Row extends { position: string[] }>(rows: Row[], limit: n
 }
 
 /** The alert that stands for an incident which has not been assessed yet. */
-export type LeadRow = {
+type LeadRow = {
   fingerprint: string;
   alertname: string;
   service: string | null;
@@ -238,12 +238,6 @@ export async function isActionWaiting(db: Db, id: string): Promise<boolean> {
     [id],
   );
   return rows.length > 0;
-}
-
-/** The contract's ledger, all columns from one snapshot, so that it balances in every answer. */
-export async function readLedger(db: Db): Promise<Record<string, number>> {
-  const { rows } = await db.query<{ name: string; count: string | number }>('select l.name, l.count from ledger l');
-  return Object.fromEntries(rows.map((row) => [row.name, Number(row.count)]));
 }
 
 /** Proves that the store answers and that the schema is there; throws what the driver says otherwise. */

@@ -1,5 +1,5 @@
 /** One part of the service and how it is. `degraded` works with less; only `failed` makes the whole not ready. */
-export type PartHealth = { state: 'ok' | 'degraded' | 'failed'; detail: string };
+type PartHealth = { state: 'ok' | 'degraded' | 'failed'; detail: string };
 
 /** A named question about one part; it may throw or hang, both count as `failed`. */
 export type HealthCheck = { name: string; check: () => Promise<PartHealth> | PartHealth };

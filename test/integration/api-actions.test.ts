@@ -67,7 +67,9 @@ describe('a deed', () => {
     const { body } = await api.post('/api/v1/incidents/42/merge', { by: 'ana', into: '7' });
     expect(body.number).toBe(7);
     expect(owner.taken[0]!.body).toEqual({ into: 'elder' });
+    expect((await api.post('/api/v1/incidents/42/merge', { by: 'ana', into: 7 })).status).toBe(200);
     expect((await api.post('/api/v1/incidents/42/merge', { by: 'ana', into: '8' })).status).toBe(404);
+    expect((await api.post('/api/v1/incidents/42/merge', { by: 'ana', into: { id: 7 } })).status).toBe(400);
   });
 
   test('that the owner refuses is answered with its status and its words', async () => {

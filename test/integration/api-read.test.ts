@@ -26,6 +26,7 @@ describe('incidents', () => {
     expect(body.items.map((one: Incident) => one.number)).toEqual([2, 1]);
     expect(body.nextCursor).toBeNull();
     for (const one of body.items) expect(Incident.safeParse(one).error).toBeUndefined();
+    expect(Object.keys(body.items[0])).toEqual(Object.keys(Incident.shape));
   });
 
   test('what changes by itself is taken from the row, not from the last assessment', async () => {
