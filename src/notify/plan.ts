@@ -67,7 +67,7 @@ export function planDelivery(
   const drop: Dropped[] = [];
   const jobs: NotificationJob[] = [];
   for (const job of waiting) {
-    const reason = leavesOut[job.target.channel][job.kind] ?? staleness(job, message, incident);
+    const reason = leavesOut[job.target.channel][job.kind] ?? staleness(job, incident);
     if (reason) drop.push({ id: job.id, reason });
     else jobs.push(job);
   }
@@ -75,16 +75,14 @@ export function planDelivery(
   const plan = incident.status === 'resolved' ? planEnd(states, message) : planState(states, message, incident);
   drop.push(...plan.drop);
   if (plan.send) return { ...plan, drop };
-  return { ...planLines(jobs, message, incident), drop };
+  const lines = jobs.filter((job) => job.kind === 'thread');
+  if (!message) return { ...nothing, drop: [...drop, ...all(lines, 'there is no message to reply to')] };
+  return { ...planLines(lines, incident), drop };
 }
 
 /** Why a job has nothing more to say in the incident's present state, or null. */
-function staleness(
-  job: NotificationJob,
-  message: { state: 'open' | 'resolved' } | null,
-  incident: Standing,
-): string | null {
-  if (job.kind === 'thread') return message ? null : 'there is no message to reply to';
+function staleness(job: NotificationJob, incident: Standing): string | null {
+  if (job.kind === 'thread') return null;
   if (incident.status === 'resolved') return null;
   if (job.kind === 'resolve') return 'the incident was reopened';
   const pages = job.kind === 'escalate' || (job.kind === 'open' && job.target.channel === 'pagerduty');
@@ -187,10 +185,10 @@ const saidByMessage = (job: NotificationJob, incident: Standing): boolean =>
   !(job.target.channel === 'pagerduty' && job.kind === 'acknowledge' && incident.status === 'acknowledged');
 
 /** Thread lines that piled up go out as one reply; after the resolve none is shown in the channel. */
-function planLines(jobs: NotificationJob[], message: { state: 'open' | 'resolved' } | null, incident: Standing): Plan {
-  const lines = jobs.filter(({ kind }) => kind === 'thread').sort((a, b) => -newestFirst(a, b));
+function planLines(jobs: NotificationJob[], incident: Standing): Plan {
+  const lines = jobs.sort((a, b) => -newestFirst(a, b));
   const last = lines.at(-1);
-  if (!last || !message) return nothing;
+  if (!last) return nothing;
   const texts = lines.map(({ text }) => text ?? '').filter(Boolean);
   let from = texts.length;
   for (let length = 0; from > 0 && length + texts[from - 1]!.length < joinedLines; from -= 1)

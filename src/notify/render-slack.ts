@@ -22,6 +22,8 @@ export type SlackMessage = { text: string; blocks: SlackBlock[] };
 export type SlackOptions = {
   /** Buttons are shown only when a signing secret lets us believe what they send back. */
   interactive: boolean;
+  /** Why this reader is told now (an escalation, a stand-in for a channel that does not answer), shown under the headline. */
+  line?: string | null;
 };
 
 /**
@@ -201,7 +203,7 @@ function buttonsOf(message: Message): SlackBlock {
 
 /**
  * The message as Slack shows it, in the order a reader at 03:00 asks: what and how bad, since when, why and what changed,
- * what to do, how far it reaches, who has it. At most 9 blocks; `text` is the lock-screen line and the fallback. Every part
+ * what to do, how far it reaches, who has it. At most 10 blocks; `text` is the lock-screen line and the fallback. Every part
  * has a bound of its own (section 3,000, header 150, context 2,000 characters); should they still add up to more than all
  * blocks together may hold, the least needed go first.
  */
@@ -213,6 +215,7 @@ export function renderSlack(message: Message, options: SlackOptions): SlackMessa
   const alerts = alertsOf(message);
   const blocks = [
     headerOf(message),
+    options.line ? context([slackText(options.line, 600)]) : null,
     stateOf(message),
     cause,
     action,

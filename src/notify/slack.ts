@@ -85,7 +85,7 @@ export function slackChannel(options: SlackChannelOptions): Channel {
   const plainPost = { parse: 'none', link_names: false, unfurl_links: false, unfurl_media: false } as const;
 
   async function post(job: DeliveryJob): Promise<MessageRef> {
-    const { text, blocks } = renderSlack(job.message, options);
+    const { text, blocks } = renderSlack(job.message, { interactive: options.interactive, line: job.text });
     const answer = await client.apiCall('chat.postMessage', {
       channel: job.target.address,
       text,

@@ -259,9 +259,10 @@ describe('Slack', () => {
     await slack.expect('#payments-oncall', /Resolved/);
   });
 
-  test('a person gets a direct message, and it is edited there', async () => {
+  test('a person gets a direct message that says why, and it is edited there', async () => {
     const { slack, send } = await start();
-    const { ref } = await send({}, 'U0ANA');
+    const { ref } = await send({ text: 'Nobody answered for 5 min <!channel>' }, 'U0ANA');
+    expect(JSON.stringify(slack.messages[0]?.blocks)).toContain('Nobody answered for 5 min &lt;!channel&gt;');
     expect(ref?.channel).toMatch(/^D/);
     await send({ kind: 'resolve', existing: { ref: ref!, state: 'open' }, incident: resolvedIncident() }, 'U0ANA');
     expect((await slack.expect('U0ANA', /Resolved/)).history).toHaveLength(1);

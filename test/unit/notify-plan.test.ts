@@ -160,7 +160,14 @@ describe('thread lines', () => {
     expect(text.endsWith('line number 499')).toBe(true);
   });
 
-  test('there is nothing to reply to before the message', () => {
+  test('lines wait for the message they belong under', () => {
+    expect(told([job('thread', { text: 'x' }), job('open')], null, open)).toEqual({
+      sends: 'open for open',
+      supersedes: [],
+    });
+  });
+
+  test('without a message there is nothing to reply to', () => {
     expect(told([job('thread', { text: 'x' })], null, open)).toEqual({ sends: 'nothing', supersedes: ['thread'] });
   });
 });
