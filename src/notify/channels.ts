@@ -47,7 +47,7 @@ export function createChannels(
 }
 
 /** PagerDuty's routing keys by address: `team/<name>` and `person/<name>`. */
-export const keysOf =
+const keysOf =
   (config: Config) =>
   (address: string): string | null => {
     const [kind, ...rest] = address.split('/');

@@ -161,7 +161,7 @@ function pageOf(
 export type EmailOptions = { smtpUrl: string; from: string };
 
 /** The domain in `Tocsin <tocsin@example.com>`; a sender without one gets ours, which never resolves (RFC 2606). */
-export function domainOf(from: string): string {
+function domainOf(from: string): string {
   const domain = /@([A-Za-z0-9.-]+)>?\s*$/.exec(from)?.[1];
   return domain ?? 'tocsin.invalid';
 }

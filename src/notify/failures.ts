@@ -6,7 +6,7 @@ import { plain } from './text.ts';
  * `Retry-After` in ms, or undefined: seconds or an HTTP date (RFC 9110, 10.2.3). At most an hour is believed; the outbox
  * waits a minute at most anyway and tries again.
  */
-export function retryAfterMs(header: string | null | undefined, now: number): number | undefined {
+function retryAfterMs(header: string | null | undefined, now: number): number | undefined {
   if (!header) return undefined;
   const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isFinite(ms) && ms >= 0 ? Math.min(ms, 3_600_000) : undefined;

@@ -24,7 +24,7 @@ export type MessageExtras = {
   elder: { id: string; number: number; title: string } | null;
 };
 
-export type MessageState = 'open' | 'acknowledged' | 'resolved' | 'merged';
+type MessageState = 'open' | 'acknowledged' | 'resolved' | 'merged';
 
 /**
  * What an incident says to people, whatever the channel: clean single lines (no control or direction-changing characters,
@@ -74,7 +74,7 @@ const ms = (time: string): number => Date.parse(time);
 const percent = (probability: number): string => `${Math.round(probability * 100)} %`;
 
 /** Where a reader finds the incident: our own API, under the address the operator gave. */
-export const incidentUrl = (publicUrl: string | null, id: string): string | null =>
+const incidentUrl = (publicUrl: string | null, id: string): string | null =>
   publicUrl ? safeUrl(`${publicUrl.replace(/\/+$/, '')}/api/v1/incidents/${encodeURIComponent(id)}`) : null;
 
 function headlineOf(incident: Incident): string {

@@ -11,7 +11,7 @@ type Element =
   | { type: 'static_select'; action_id: string; placeholder: Text; options: Option[] };
 
 /** As much of Block Kit as we use. */
-export type SlackBlock =
+type SlackBlock =
   | { type: 'header'; text: Text }
   | { type: 'section'; text: Text }
   | { type: 'context'; elements: Element[] }

@@ -24,7 +24,7 @@ export const renderWebhook = (
  * `t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over `<t>.<body>` with the target's secret. The receiver computes the same over
  * the raw body, compares in constant time and refuses a `t` more than a few minutes away.
  */
-export function sign(secret: string, body: string, atMs: number): string {
+function sign(secret: string, body: string, atMs: number): string {
   const seconds = Math.floor(atMs / 1000);
   return `t=${seconds},v1=${createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')}`;
 }

@@ -39,7 +39,7 @@ export type Outbound = {
 };
 
 /** As much of a `fetch` Response as the libraries we hand it to read. */
-export type OutboundResponse = {
+type OutboundResponse = {
   ok: boolean;
   status: number;
   statusText: string;
@@ -49,7 +49,7 @@ export type OutboundResponse = {
   json(): Promise<unknown>;
   text(): Promise<string>;
 };
-export type OutboundFetch = (
+type OutboundFetch = (
   url: string | URL,
   init?: { method?: string; headers?: Record<string, string>; body?: string | FormData; signal?: AbortSignal },
 ) => Promise<OutboundResponse>;
