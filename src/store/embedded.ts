@@ -20,7 +20,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Account, give, type Home, makeHome } from './embedded/account.ts';
-import { type Binaries, findBinaries } from './embedded/binaries.ts';
+import { type Binaries, findBinaries, removeOldCopies } from './embedded/binaries.ts';
 import { inUse, isServing, type Postmaster, readPostmaster, register } from './embedded/processes.ts';
 import type { Log } from './types.ts';
 
@@ -67,6 +67,7 @@ export async function startEmbedded({ dataDir, log }: { dataDir: string; log: Lo
     if (!existsSync(cluster)) await createCluster(server);
     checkVersion(server);
     const { port, adopted } = await ensureServer(server, null);
+    if (!adopted) removeOldCopies(home, binaries);
     const url = urlOf(server, port, DATABASE);
     await ensureDatabase(server, port);
     const unwatch = watch(server, port);

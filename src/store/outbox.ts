@@ -84,19 +84,25 @@ type ClaimRow = {
 
 // skip locked: a row whose outcome is being written right now is left to the next claim instead of waited for.
 const claim = `
-with due as (
-  select n.incident_id, n.channel, n.address, min(n.urgency) as urgency, min(n.due_at) as due_at
+with held as materialized (
+  -- once, as a set: a look per row cost 30 ms at 10,000 waiting jobs before the table was first analysed
+  select incident_id, channel, address from notifications where state = 'waiting' and claimed_until > $1
+), first as (
+  -- most urgent first; 20 rows a thread are enough to find so many threads, whatever the backlog
+  select n.incident_id, n.channel, n.address, n.urgency, n.due_at
   from notifications n
   where n.state = 'waiting' and n.due_at <= $1 and (n.claimed_until is null or n.claimed_until <= $1)
     and not exists (
       select 1 from jsonb_to_recordset($5::jsonb) as x (channel text, address text)
       where x.channel = n.channel and (x.address is null or x.address = n.address))
-    and not exists (
-      select 1 from notifications held
-      where held.incident_id = n.incident_id and held.channel = n.channel and held.address = n.address
-        and held.state = 'waiting' and held.claimed_until > $1)
-  group by n.incident_id, n.channel, n.address
-  order by min(n.urgency), min(n.due_at), n.incident_id, n.channel, n.address
+    and (n.incident_id, n.channel, n.address) not in (select incident_id, channel, address from held)
+  order by n.urgency, n.due_at
+  limit $2 * 20
+), due as (
+  select incident_id, channel, address, min(urgency) as urgency, min(due_at) as due_at
+  from first
+  group by incident_id, channel, address
+  order by min(urgency), min(due_at), incident_id, channel, address
   limit $2
 ), mine as (
   select n.id from notifications n join due using (incident_id, channel, address)

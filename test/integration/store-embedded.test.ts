@@ -151,6 +151,26 @@ test('a lock file whose process number now belongs to somebody else does not sto
   await query(again.url, 'select 1');
 }, 30_000);
 
+test.runIf(process.platform === 'linux')(
+  'a killed server that nobody has buried yet (a zombie) counts as dead',
+  async () => {
+    const first = await start();
+    await first.stop();
+    // the background child ends at once, and the program its parent became never asks for it
+    const parent = spawn('/bin/sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    children.push(parent);
+    const pid = await new Promise<number>((resolve) => parent.stdout.once('data', (line) => resolve(Number(line))));
+    await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /), { timeout: 5_000 });
+    writeFileSync(join(data(), 'postmaster.pid'), `${pid}\n${data()}\n1700000000\n1\n\n127.0.0.1\n\nready\n`);
+    const again = await start();
+    expect(again.adopted).toBe(false);
+    await query(again.url, 'select 1');
+  },
+  30_000,
+);
+
 test('a folder with data of another PostgreSQL is refused with what to do', async () => {
   await (await start()).stop();
   writeFileSync(join(data(), 'PG_VERSION'), '12\n');

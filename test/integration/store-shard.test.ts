@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { Alert } from '../../src/domain/alert.ts';
 import type { AlertRecord, Effects, IncidentState } from '../../src/domain/effects.ts';
@@ -160,6 +161,15 @@ test('an owner whose connection is cut learns of it, cannot write any more, and 
   await own();
   expect(await rows('select from alerts')).toHaveLength(0);
 });
+
+test('an owner that has been silent for 20 s (stopped, or cut off) is put out', async () => {
+  const stuck = new pg.Client({ connectionString: database.url });
+  stuck.on('error', () => undefined);
+  await stuck.connect();
+  await stuck.query("select pg_try_advisory_lock(hashtext('tocsin_shard'), hashtext('test'))");
+  expect(await openShard({ url: database.url, name: 'test', log: quiet, auditKey })).toBeNull();
+  await vi.waitFor(() => own(), { timeout: 60_000, interval: 1_000 });
+}, 90_000);
 
 test('a database that cannot be reached is a retryable error, not a crash', async () => {
   const nowhere = openShard({ url: 'postgres://x:x@127.0.0.1:1/x', name: 'test', log: quiet, auditKey });

@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Log } from '../types.ts';
 
@@ -25,6 +35,14 @@ export function makeHome(dataDir: string, log: Log): Home {
   const first = mkdirSync(resolve(dataDir), { recursive: true, mode: 0o755 });
   if (process.getuid?.() !== 0) {
     mkdirSync(wanted, { recursive: true, mode: 0o700 });
+    try {
+      accessSync(wanted, constants.W_OK);
+    } catch (cause) {
+      throw new Error(
+        `${wanted} belongs to another user (an earlier start as root?). Start as that user again, give it to this one (chown -R), or set TOCSIN_DATA to another folder.`,
+        { cause },
+      );
+    }
     return { path: realpathSync(wanted), account: null };
   }
   // a umask of 077 would shut the account out of a folder that we have just made for it

