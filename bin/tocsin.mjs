@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The door to every command. A checkout runs the TypeScript as it stands (Node >= 22.18 strips types); a published
 // package or image runs dist/. Plain JavaScript, so that an old Node gets a sentence instead of a syntax error.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -19,6 +19,7 @@ if (major > 22 || (major === 22 && minor >= 18)) {
     );
     process.exit(2);
   }
-  const run = spawnSync(pinned, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  process.exit(run.status ?? 1);
+  const run = spawn(pinned, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => run.kill(signal));
+  run.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
 }

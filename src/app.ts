@@ -8,7 +8,6 @@ import { type Environment, refuseOpenListen, UnusableConfig } from './config/env
 import { formatFaults } from './config/fault.ts';
 import { loadConfig } from './config/load.ts';
 import { loadModels } from './config/models.ts';
-import type { Config } from './config/schema.ts';
 import { toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
 import { receiveRouter } from './receive/door.ts';

@@ -18,7 +18,7 @@ import { rankCauses } from './score/causes.ts';
 import { suspectDeploys } from './score/deploys.ts';
 import { assessImpact } from './score/impact.ts';
 import { actionability, priorityOf, tierOf } from './score/priority.ts';
-import { recommend } from './score/recommend.ts';
+import { recommend, runbookOf, webAddress } from './score/recommend.ts';
 
 /** What one assessment came to, for outcomes and tests. */
 export type Judgement = { doc: Incident; decided: Decided; route: RouteResult; parts: Record<string, unknown> };
@@ -252,9 +252,6 @@ type Findings = {
   degraded: Degraded[];
 };
 
-const httpUrl = (text: string | undefined): string | null =>
-  text && /^https?:\/\//.test(text) ? text.slice(0, 2048) : null;
-
 /** What everyone reads: the contract's Incident. */
 function document(rules: Rules, incident: LiveIncident, found: Findings): Incident {
   const { state } = incident;
@@ -280,7 +277,7 @@ function document(rules: Rules, incident: LiveIncident, found: Findings): Incide
     snoozedUntil: rfcOrNull(state.snoozedUntil),
     team: found.team,
     services: found.services,
-    alertCount: incident.members.size,
+    alertCount: new Set([...incident.members.values()].map(alertKey)).size,
     firingCount: incident.firing,
     rootCauses: found.causes,
     impact: found.impact,
@@ -298,11 +295,9 @@ function document(rules: Rules, incident: LiveIncident, found: Findings): Incide
       summary: lead?.annotations.summary ?? lead?.annotations.message ?? state.declared?.title ?? null,
       description: lead?.annotations.description ?? null,
       runbook:
-        httpUrl(lead?.annotations.runbook_url ?? lead?.annotations.runbook) ??
-        (service && rules.policy.catalogue.get(service)?.runbook) ??
-        null,
+        (lead && runbookOf(lead.annotations)) ?? (service && rules.policy.catalogue.get(service)?.runbook) ?? null,
       dashboard:
-        httpUrl(lead?.annotations.dashboard_url ?? lead?.annotations.dashboard) ??
+        webAddress(lead?.annotations.dashboard_url ?? lead?.annotations.dashboard ?? '') ??
         (service && rules.policy.catalogue.get(service)?.dashboards[0]) ??
         null,
       labels: { ...lead?.labels },

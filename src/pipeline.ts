@@ -44,6 +44,7 @@ export type Input =
 
 /** While a storm runs an incident is judged anew at most this often; what matters at once does not wait. */
 const COALESCE_MS = 2_000;
+const REMEMBERED_ACTIONS = 10_000;
 /** Ended alerts and incidents are kept in memory for so long: Prometheus re-sends a resolve for 15 min. */
 export const KEEP_MS = 60 * 60_000;
 
@@ -53,6 +54,7 @@ export function createEngine(initial: Rules) {
   let rules = initial;
   const world: World = emptyWorld();
   const due = createDueQueue();
+  const done = new Set<string>();
   const correlator = createCorrelator({ graph: rules.graph, windowMs: rules.windowMs }, rules.models.correlation);
 
   const timerRules = () => rules.timers();
@@ -75,20 +77,26 @@ export function createEngine(initial: Rules) {
     switch (input.kind) {
       case 'alerts':
         quarantine(input.quarantined);
-        return takeSighting(input.sighting, now);
+        takeSighting(input.sighting, now);
+        break;
       case 'deploys':
         world.out.quarantine.push(...input.quarantined);
         for (const deploy of input.deploys) rememberDeploy(world, deploy, now);
         return;
       case 'poll':
-        return takePoll(world, rules, input, now, { take: (s) => takeSighting(s, now), schedule });
+        takePoll(world, rules, input, now, { take: (s) => takeSighting(s, now), schedule });
+        break;
       case 'action': {
+        // The same deed delivered twice (a retry of PagerDuty's, two replicas with one Idempotency-Key) counts once.
+        if (done.has(input.action.id)) return;
+        done.add(input.action.id);
+        if (done.size > REMEMBERED_ACTIONS) done.delete(done.values().next().value!);
         const result = applyAction(world, responses(), input.action, now);
         world.out.actionResults.push({ id: input.action.id, result });
         return;
       }
       case 'unusable':
-        return quarantine([input.quarantined]);
+        quarantine([input.quarantined]);
     }
   }
 

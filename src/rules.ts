@@ -58,7 +58,7 @@ export function compileRules(
 
   const timers = (): TimerRules => ({
     routing: config.routing,
-    reach(incident, notify, later, now) {
+    reach(incident, notify, now) {
       const routed = routeOf(incident);
       return resolveNotify(notify, {
         team: incident.doc?.team ?? routed.primaryTeam,
@@ -66,7 +66,8 @@ export function compileRules(
         addresses: policy.routing.addresses,
         schedules: config.routing.schedules,
         now,
-        extraTeams: later ? routed.impactTeams : [],
+        // Every step that comes due is later than the first notification, so the teams that impact adds are told too.
+        extraTeams: routed.impactTeams,
       });
     },
     fallback: (incident) => routeOf(incident).fallback,

@@ -9,7 +9,7 @@ import type { Notified } from './resolve-notify.ts';
 export type TimerRules = {
   routing: RoutingFile;
   /** The addresses behind a step's `notify` for this incident, now; `said` tells of those that led nowhere. */
-  reach(incident: LiveIncident, notify: string[], later: boolean, now: number): Notified;
+  reach(incident: LiveIncident, notify: string[], now: number): Notified;
   /** The route's other targets, for when one keeps failing. */
   fallback(incident: LiveIncident): Target[];
 };
@@ -102,7 +102,7 @@ export function escalateNow(world: World, rules: TimerRules, incident: LiveIncid
   return true;
 }
 
-/** Tells everyone a step names; false when that reached nobody. */
+/** Tells everyone a step names, and the teams that impact adds; false when none of those it names was reached. */
 function tell(
   world: World,
   rules: TimerRules,
@@ -113,19 +113,15 @@ function tell(
   now: number,
 ): boolean {
   const { state } = incident;
-  const { targets, people, said, reached } = rules.reach(incident, fire.notify, fire.step > 0, now);
+  const { targets, people, said, reached } = rules.reach(incident, fire.notify, now);
+  const named = fire.notify.join(', ');
   for (const line of said) life.say(world, state.id, now, 'escalation-skipped', line);
   if (!reached) {
-    life.say(
-      world,
-      state.id,
-      now,
-      'escalation-skipped',
-      `Escalation ${why} (${fire.notify.join(', ')}) reached nobody; going on at once`,
-    );
-    return false;
+    const text = `Escalation ${why} (${named}) reached nobody it names; going on at once`;
+    life.say(world, state.id, now, 'escalation-skipped', text);
   }
-  const whom = people.length > 0 ? people.join(', ') : fire.notify.join(', ');
+  if (targets.length === 0) return reached;
+  const whom = people.length > 0 ? people.join(', ') : named;
   const text = `Escalated to ${whom}: ${why}, nobody has acknowledged since ${clock(state.firstNotifiedAt ?? now)}`;
   life.say(world, state.id, now, 'escalated', text, by, { step: fire.step, round: fire.round, notify: fire.notify });
   const fallback = rules.fallback(incident);
@@ -137,5 +133,5 @@ function tell(
   const home = state.told.find((t) => t.channel === 'slack');
   if (home && !targets.some((t) => sameTarget(t, home)))
     post(world, incident, home, 'thread', now, { text, broadcast: true });
-  return true;
+  return reached;
 }

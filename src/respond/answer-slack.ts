@@ -49,13 +49,13 @@ async function settled(id: string, { pool, live }: Deps): Promise<{ status: numb
 }
 
 async function reply(url: string, text: string, { outbound, log }: Deps): Promise<void> {
-  const body = { response_type: 'ephemeral', replace_original: false, text: escape(text) };
+  const body = { response_type: 'ephemeral', replace_original: false, text: escaped(text) };
   const result = await outbound.request({ method: 'POST', url, peer: 'slack', body });
   if (result.status !== 'answered' || result.code >= 300)
     log.warn({ status: result.status }, 'Slack did not take the answer to a click');
 }
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 /** The incident's record in a few lines: what it was grouped by, what is suspected and on what evidence, who is told and why. */
 function why(doc: Incident): string {

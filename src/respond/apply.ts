@@ -255,7 +255,7 @@ function linkAll(
     for (const y of right) {
       if (made >= MAX_LINKS) return;
       if (x === y) continue;
-      const link: LinkRecord = { kind, a: x < y ? x : y, b: x < y ? y : x, by, at: now, incidentId: b.state.id };
+      const link: LinkRecord = { kind, a: Math.min(x, y), b: Math.max(x, y), by, at: now, incidentId: b.state.id };
       world.out.links.push(link);
       rules.link(link);
       made += 1;
@@ -306,7 +306,7 @@ function declare(world: World, rules: ResponseRules, action: Action, now: number
 }
 
 function killSwitch(world: World, action: Action, now: number): ActionResult {
-  const on = action.body['on'];
+  const on = action.body.on;
   if (typeof on !== 'boolean') return refuse(400, 'on: true passes everything through plainly, false ends that');
   if (on !== world.killSwitch) {
     world.killSwitch = on;
