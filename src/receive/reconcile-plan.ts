@@ -3,8 +3,9 @@ import type { Poll, PolledAlert } from './poll.ts';
 import type { SeenAlert } from './seen.ts';
 
 /**
- * An Alertmanager that started less than this ago does not have its alerts back yet: they live in its memory only.
+ * An Alertmanager that started less than this ago may not have all its alerts back: they live in its memory only.
  * Prometheus sends each firing alert again every minute and other clients within resolve_timeout (5 min); twice that.
+ * Until then only the absence of what it has itself listed since its start is believed.
  */
 export const TRUSTED_AFTER_MS = 10 * 60_000;
 /**
@@ -31,12 +32,15 @@ export type Reconciliation = {
 
 const absent = (fingerprint: string): string => `absent ${fingerprint}`;
 const unknown = (fingerprint: string): string => `unknown ${fingerprint}`;
+const listedYoung = (fingerprint: string): string => `listed ${fingerprint}`;
+const running = (since: number): string => `since ${since}`;
 
 /**
  * Compares what is known of one source with what its Alertmanager lists. Alertmanager sends no resolve for an alert that
  * ended while silenced or inhibited, and loses webhooks; its list knows. Nothing is believed at once: an alert must be
- * missing (or unknown) in two polls in a row, and the Alertmanager must have been up for `TRUSTED_AFTER_MS`, since after
- * a restart its list is empty. A failed poll never gets here, so it confirms and closes nothing.
+ * missing (or unknown) in two polls in a row, and, since the list of a restarted Alertmanager is empty, it must have been up
+ * for `TRUSTED_AFTER_MS` or have listed that alert itself since it started. A failed poll never gets here, so it confirms
+ * and closes nothing.
  *
  * `known` are the current episodes of that source, firing and lately ended; what was seen after the poll began is left
  * alone. `fire` names only alerts that a receiver of ours is meant to get (a receiver under which `known` alerts came) and
@@ -48,19 +52,28 @@ export function reconcile(known: Iterable<KnownAlert>, poll: Poll, history: Read
   };
   const listed = new Map(poll.alerts.map((alert) => [alert.fingerprint, alert]));
   const trusted = poll.uptimeSince !== null && poll.polledAt - poll.uptimeSince >= TRUSTED_AFTER_MS;
+  const { uptimeSince } = poll;
+  // The status is asked after the list: only when the poll before saw this very start too was the list made since.
+  const sinceStart = uptimeSince !== null && history.has(running(uptimeSince));
+  if (uptimeSince !== null) result.history.add(running(uptimeSince));
+  const remembersListed = sinceStart && !trusted;
+  if (remembersListed) for (const fingerprint of listed.keys()) result.history.add(listedYoung(fingerprint));
   const ours = new Set<string>();
   const byFingerprint = new Map<string, KnownAlert>();
 
   for (const alert of known) {
     byFingerprint.set(alert.fingerprint, alert);
     if (alert.receiver !== null) ours.add(alert.receiver);
-    if (alert.status !== 'firing' || alert.lastSeenAt >= poll.polledAt) continue;
+    if (alert.status !== 'firing') continue;
+    const wasListed = sinceStart && history.has(listedYoung(alert.fingerprint));
+    if (wasListed && remembersListed) result.history.add(listedYoung(alert.fingerprint));
+    if (alert.lastSeenAt >= poll.polledAt) continue;
     const there = listed.get(alert.fingerprint);
     if (there && there.endedAt === null) {
       result.confirm.push(alert.fingerprint);
     } else if (there?.endedAt && there.startsAt >= alert.startsAt - SAME_START_MS) {
       result.resolve.push({ fingerprint: alert.fingerprint, endsAt: there.endedAt });
-    } else if (!trusted) {
+    } else if (!trusted && !wasListed) {
       // Neither believed nor remembered: the first trusted poll begins the count.
     } else if (history.has(absent(alert.fingerprint))) {
       result.resolve.push({ fingerprint: alert.fingerprint, endsAt: poll.polledAt });

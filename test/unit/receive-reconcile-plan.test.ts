@@ -61,6 +61,49 @@ test('a restarted Alertmanager, or one that does not say since when it runs, clo
   }
 });
 
+test('a young Alertmanager is believed about what it has listed itself since it started, and about nothing else', () => {
+  const uptimeSince = now - minute;
+  const run = (lists: unknown[][]) => {
+    let history = none;
+    const resolved: string[][] = [];
+    lists.forEach((list, n) => {
+      const step = reconcile([known('a'), known('b')], poll(list, { uptimeSince, polledAt: now + n }), history);
+      history = step.history;
+      resolved.push(step.resolve.map(({ fingerprint }) => fingerprint));
+    });
+    return resolved;
+  };
+  const [a, b] = [json('a'), json('b')];
+  expect(run([[], [a], [], []])).toEqual([[], [], [], ['a']]);
+  expect(run([[], [a], [b], [a], [], []])).toEqual([[], [], [], [], ['b'], ['a', 'b']]);
+  // The first list may have been made before the restart that the status speaks of: it proves nothing.
+  expect(run([[a], [], [], []])).toEqual([[], [], [], []]);
+});
+
+test('what an earlier life of the Alertmanager listed says nothing about the next one', () => {
+  const step = (list: unknown[], uptimeSince: number, n: number, history: ReadonlySet<string>) =>
+    reconcile([known('a')], poll(list, { uptimeSince, polledAt: now + n }), history);
+  const first = step([json('a')], now - 2 * minute, 0, none);
+  const second = step([json('a')], now - 2 * minute, 1, first.history);
+  let { history } = second;
+  for (let n = 2; n < 6; n += 1) {
+    const restarted = step([], now - minute, n, history);
+    expect(restarted.resolve).toEqual([]);
+    history = restarted.history;
+  }
+});
+
+test('word that comes by webhook between two polls does not make it forget what was listed', () => {
+  const young = { uptimeSince: now - minute };
+  const first = reconcile([known('a')], poll([], young), none);
+  const second = reconcile([known('a')], poll([json('a')], { ...young, polledAt: now + 1 }), first.history);
+  const fresh = known('a', { lastSeenAt: now + 2 });
+  const third = reconcile([fresh], poll([], { ...young, polledAt: now + 2 }), second.history);
+  const fourth = reconcile([fresh], poll([], { ...young, polledAt: now + 3 }), third.history);
+  const fifth = reconcile([fresh], poll([], { ...young, polledAt: now + 4 }), fourth.history);
+  expect([third, fourth, fifth].map(({ resolve }) => resolve.length)).toEqual([0, 0, 1]);
+});
+
 test('a partial list after a restart still confirms what it holds', () => {
   const { confirm, resolve } = reconcile(
     [known('a'), known('b')],
