@@ -255,7 +255,8 @@ function linkAll(
     for (const y of right) {
       if (made >= MAX_LINKS) return;
       if (x === y) continue;
-      const link: LinkRecord = { kind, a: Math.min(x, y), b: Math.max(x, y), by, at: now, incidentId: b.state.id };
+      const [first, second] = [x, y].sort() as [string, string];
+      const link: LinkRecord = { kind, a: first, b: second, by, at: now, incidentId: b.state.id };
       world.out.links.push(link);
       rules.link(link);
       made += 1;

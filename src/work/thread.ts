@@ -4,6 +4,7 @@ import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
 import { createHistorySource } from '../enrich/history.ts';
+import { type Jobs, startJobs } from '../jobs/start.ts';
 import { type Channels, closeChannels, createChannels } from '../notify/channels.ts';
 import { createDelivery } from '../notify/deliver.ts';
 import { createReconciler } from '../receive/reconcile.ts';
@@ -31,6 +32,8 @@ export type WorkData = {
   auditKey: AuditKey;
   config: ConfigTransfer;
 };
+
+const JOBS_RETRY_MS = 30_000;
 
 /**
  * The work side in a thread of its own, so that the judging of a storm never delays the answer to a webhook: owner of the
@@ -93,12 +96,37 @@ async function main(): Promise<void> {
     log,
   );
 
+  const ending = new AbortController();
+  const stopping = ending.signal;
+
   owner.start();
   delivery.start();
   reconciler.start();
+  let jobs: Jobs | null = null;
+  const jobsStarting = (async () => {
+    while (!stopping.aborted) {
+      try {
+        jobs = await startJobs({
+          url: data.databaseUrl,
+          pool,
+          config: () => config,
+          auditKey: data.auditKey,
+          log,
+          now,
+        });
+        return;
+      } catch (error) {
+        log.warn({ err: error }, `background jobs cannot start yet; trying again in ${JOBS_RETRY_MS / 1000} s`);
+        await sleep(JOBS_RETRY_MS, undefined, { signal: stopping }).catch(() => {});
+      }
+    }
+  })();
 
   async function stop(): Promise<void> {
     await reconciler.stop();
+    ending.abort();
+    await jobsStarting;
+    await jobs?.stop();
     await owner.stop();
     await delivery.stop();
     await listener.close();
