@@ -146,7 +146,15 @@ export function announce(
   if (state.toldAs === 'resolved') {
     state.toldAs = state.status;
     state.notifiedSeverity = doc.severity;
-    tell('open', { text: 'It is back.' });
+    // It begins anew with those who are told first; whoever the earlier round was escalated to sees it in their message.
+    const later = state.told.filter((t) => !plan.first.some((f) => sameTarget(f, t)));
+    state.told = [...plan.first, ...later];
+    tell('open', { text: 'It is back.' }, plan.first);
+    tell(
+      'update',
+      {},
+      later.filter((t) => edited.has(t.channel)),
+    );
     return { told: true, first: true };
   }
   const rose = state.notifiedSeverity !== null && severityRank(doc.severity) < severityRank(state.notifiedSeverity);
