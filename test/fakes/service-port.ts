@@ -1,0 +1,13 @@
+import { createServer } from 'node:net';
+
+/** A free port of the kernel's choosing, for programs that cannot listen on port 0 and say which they got. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
