@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Mode } from '../domain/incident.ts';
 import { Severity } from '../domain/severity.ts';
+import { goldenSignals, isPromql, topologyMappings } from './metric-queries.ts';
 
 /**
  * The config tree, file by file, as strict schemas: an unknown key is a fault. Durations come out as milliseconds,
@@ -105,6 +106,11 @@ const HttpAuth = z.union(
 );
 export type HttpAuth = z.infer<typeof HttpAuth>;
 
+const Promql = z
+  .string()
+  .max(4_000)
+  .refine(isPromql, 'this is not PromQL; write for example sum(rate(http_requests_total{service="{{service}}"}[5m]))');
+
 const MailAddress = z.email({
   pattern: z.regexes.html5Email,
   error: 'this is not a mail address; write for example sre@example.com',
@@ -148,7 +154,11 @@ export const TocsinFile = z.strictObject({
           .optional()
           .describe('labels of the alerts it knows about; without it, every alert'),
         max_in_flight: z.int().min(1).max(64).default(4),
-        max_per_minute: z.int().min(1).default(600),
+        max_per_minute: z
+          .int()
+          .min(1)
+          .default(300)
+          .describe('requests in any minute; facts of less weight stop at half of it'),
       }),
     )
     .default([]),
@@ -210,7 +220,34 @@ export const TocsinFile = z.strictObject({
     })
     .prefault({}),
   enrich: z
-    .strictObject({ deadline: Duration.prefault('2s').describe('how long the first message waits for facts') })
+    .strictObject({
+      deadline: Duration.prefault('2s').describe('how long the first message waits for facts'),
+      golden_signals: z
+        .array(z.strictObject({ name: z.string().min(1).max(60), query: Promql }))
+        .max(20)
+        .default(goldenSignals)
+        .describe('asked of every service of an incident; "{{service}}" and "{{namespace}}" are put in, escaped'),
+      deploys_every: Duration.prefault('1m').describe(
+        'how often each Prometheus is asked what was rolled out; 0: never',
+      ),
+      topology: z
+        .strictObject({
+          every: Duration.prefault('5m').describe('how often each Prometheus is asked who calls whom; 0: never'),
+          mappings: z
+            .array(
+              z.strictObject({
+                name: z.string().min(1).max(60),
+                query: Promql.describe("one series per edge; its value is the edge's requests per second"),
+                caller: z.string().min(1).describe('the label that names the caller'),
+                callee: z.string().min(1).describe('the label that names the called service'),
+                caller_namespace: z.string().min(1).optional(),
+                callee_namespace: z.string().min(1).optional(),
+              }),
+            )
+            .default(topologyMappings),
+        })
+        .prefault({}),
+    })
     .prefault({}),
   heartbeats: z
     .array(

@@ -85,7 +85,7 @@ const stories: Story[] = [
   tocsin(
     'a key of no kind',
     'enrich:\n  colour: red\n',
-    '2:3: unknown key `colour` in enrich. Write one of these instead: deadline.',
+    '2:3: unknown key `colour` in enrich. Write one of these instead: deadline, golden_signals, deploys_every, topology.',
   ),
   tocsin('a key of another file', 'teams: {}\n', '1:1: unknown key `teams`. Write it in routing.yaml instead.'),
   tocsin(
