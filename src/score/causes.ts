@@ -5,7 +5,7 @@ import type { Evidence, RootCause } from '../domain/incident.ts';
 import { severityRank } from '../domain/severity.ts';
 import { causalChain } from './causes/chain.ts';
 import { evidenceOf } from './causes/evidence.ts';
-import { type CausesModel, signalNames } from './causes/model.ts';
+import { type CausesModel, type CausesWeights, signalNames } from './causes/model.ts';
 import { type Candidate, candidatesOf } from './causes/signals.ts';
 
 /** An alert of the incident; `anomaly` 0..1 is how far its own series left the expected range, when known. */
@@ -29,26 +29,25 @@ const shown = 8;
 /**
  * Ranked candidates, best first, with calibrated probability, evidence in words and the chain to the symptom.
  *
- * Each candidate's score is a weighted sum of its signals (models/causes.json); a softmax over the candidates gives shares
+ * Each candidate's score is a weighted sum of its signals (models/causes.json); a softmax over the candidates (and "none of these") gives shares
  * and Platt scaling (Platt 1999) makes the top one mean what it says. Empty when no alert names a service. Below
  * `model.clear` the confidence is low: no clear cause.
  */
 export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] {
   const candidates = candidatesOf(input, model);
   if (candidates.length === 0) return [];
+  const fitted = weightsFor(input, model);
   const scored = candidates
-    .map((candidate) => ({ candidate, score: scoreOf(candidate, model) }))
+    .map((candidate) => ({ candidate, score: scoreOf(candidate, fitted) }))
     .sort(
       (a, b) =>
         b.score - a.score ||
         firstOnset(a.candidate) - firstOnset(b.candidate) ||
         compare(a.candidate.key, b.candidate.key),
     );
-  const best = scored[0]!.score;
-  const exps = scored.map(({ score }) => Math.exp((score - best) / model.temperature));
-  const total = exps.reduce((sum, e) => sum + e, 0);
+  const shares = softmax([...scored.map(({ score }) => score), fitted.none]);
   return scored.slice(0, shown).map(({ candidate }, i) => {
-    const probability = calibrate(exps[i]! / total, model);
+    const probability = calibrate(shares[i]!, fitted);
     const lead = leadAlert(candidate);
     return {
       service: candidate.service,
@@ -58,7 +57,7 @@ export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] 
       deployId: candidate.deploy?.deploy.id ?? null,
       probability: Math.round(probability * 1000) / 1000,
       confidence: probability >= model.high ? 'high' : probability >= model.clear ? 'medium' : 'low',
-      evidence: evidenceOf(candidate, input, model),
+      evidence: evidenceOf(candidate, input, fitted),
       causalChain: causalChain(candidate, input),
     };
   });
@@ -70,17 +69,29 @@ export function topSuspect(causes: readonly RootCause[]): RootCause | null {
   return first && first.confidence !== 'low' ? first : null;
 }
 
-export const scoreOf = (candidate: Candidate, model: CausesModel): number =>
-  signalNames.reduce((sum, name) => sum + (model.weights[name] ?? 0) * candidate.signals[name], 0);
+/** With metrics the weights fitted beside metrics, else those fitted on alerts alone. */
+export const weightsFor = (input: CausesInput, model: CausesModel): CausesWeights =>
+  input.serviceMetrics.length > 0 ? model.metrics : model.alerts;
+
+export const scoreOf = (candidate: Candidate, { weights }: CausesWeights): number =>
+  signalNames.reduce((sum, name) => sum + (weights[name] ?? 0) * candidate.signals[name], 0);
+
+/** Shares that add up to 1, proportional to e^score. */
+export function softmax(scores: readonly number[]): number[] {
+  const best = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  const exps = scores.map((score) => Math.exp(score - best));
+  const total = exps.reduce((sum, e) => sum + e, 0);
+  return exps.map((e) => e / total);
+}
 
 /** Platt scaling on the log odds, monotone, so it never changes the order. */
-function calibrate(share: number, model: CausesModel): number {
+export function calibrate(share: number, { platt }: CausesWeights): number {
   const p = Math.min(1 - 1e-6, Math.max(1e-6, share));
-  return 1 / (1 + Math.exp(-(model.platt.a * Math.log(p / (1 - p)) + model.platt.b)));
+  return 1 / (1 + Math.exp(-(platt.a * Math.log(p / (1 - p)) + platt.b)));
 }
 
 const firstOnset = (c: Candidate): number =>
-  Math.min(...c.alerts.map((a) => a.startsAt), ...c.calledIn.map((a) => a.startsAt));
+  [...c.alerts, ...c.calledIn].reduce((min, a) => Math.min(min, a.startsAt), Number.MAX_VALUE);
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The candidate's own worst and earliest alert. */

@@ -1,18 +1,18 @@
 import type { Evidence } from '../../domain/incident.ts';
 import type { CausesInput } from '../causes.ts';
-import type { CausesModel, SignalName } from './model.ts';
-import { type Candidate, isResourceAlert } from './signals.ts';
+import type { CausesWeights, SignalName } from './model.ts';
+import type { Candidate } from './signals.ts';
 
 /** What speaks for a candidate, in plain words, strongest first; `weight` is its share in the score (log odds). */
-export function evidenceOf(c: Candidate, input: CausesInput, model: CausesModel): Evidence[] {
+export function evidenceOf(c: Candidate, input: CausesInput, { weights }: CausesWeights): Evidence[] {
   const lines: Evidence[] = [];
   const add = (kind: Evidence['kind'], names: SignalName[], text: string): void => {
-    const weight = names.reduce((sum, name) => sum + (model.weights[name] ?? 0) * c.signals[name], 0);
+    const weight = names.reduce((sum, name) => sum + (weights[name] ?? 0) * c.signals[name], 0);
     lines.push({ kind, text, weight: Math.round(weight * 1000) / 1000 });
   };
   const { signals } = c;
-  const resource = c.alerts.find((a) => isResourceAlert(a, model));
-  if (resource)
+  const resource = c.resourceAlert;
+  if (resource && signals.resource > 0)
     add(
       'topology',
       ['resource'],

@@ -1,7 +1,10 @@
 import type { ServiceGraph } from '../../correlate/types.ts';
 import type { Deploy } from '../../domain/deploy.ts';
 import type { CauseAlert, CausesInput } from '../causes.ts';
-import type { CausesModel, Signals } from './model.ts';
+import { type CausesModel, type Signals, signalNames } from './model.ts';
+
+/** What an alert speaks of, by the words of its name and summary: the golden signals, and saturation of a resource. */
+export type AlertKind = 'resource' | 'errors' | 'traffic' | 'other';
 
 /** A service that may be the root cause, with what was found about it. */
 export type Candidate = {
@@ -9,18 +12,24 @@ export type Candidate = {
   service: string;
   namespace: string | null;
   alerts: CauseAlert[];
+  /** Alerts on calls to it. */
   calledIn: CauseAlert[];
   /** Alerting services of the incident that reach this one through calls. */
   dependents: string[];
+  resourceAlert: CauseAlert | null;
   deploy: { deploy: Deploy; leadMs: number; weight: number } | null;
-  metric: { score: number; onsetAt: number | null; text: string } | null;
+  metric: { score: number; deviation: number; onsetAt: number | null; text: string } | null;
   signals: Signals;
 };
 
 /** Services reachable from one service are looked for among at most this many, nearest first. */
-const reachLimit = 4096;
-/** Silent callees of at most this many alerting services are considered. */
+const reachLimit = 1024;
+/** The graph is looked at from at most this many alerting services, the first to alert. */
+const alertingLimit = 100;
+/** At most this many candidates are compared. */
 const candidateLimit = 400;
+/** A service farther from its neighbours' metrics than this many robust z is simply very far. */
+const farthest = 1000;
 
 const keyOf = (namespace: string | null, service: string): string => `${namespace ?? ''}\n${service}`;
 
@@ -37,39 +46,35 @@ export function reachable(graph: ServiceGraph, service: string, namespace: strin
   return hops;
 }
 
+/** The kind of trouble by the words of name and summary; a rule with none of the words is `other`. */
+export function kindOf(alert: Pick<CauseAlert, 'alertname' | 'summary'>, model: CausesModel): AlertKind {
+  const text = `${alert.alertname} ${alert.summary ?? ''}`.toLowerCase();
+  const says = (words: readonly string[]): boolean => words.some((word) => text.includes(word));
+  if (says(model.words.traffic)) return 'traffic';
+  if (says(model.words.resource)) return 'resource';
+  return says(model.words.errors) ? 'errors' : 'other';
+}
+
 /** Every candidate with its signals: services with an alert, called services, their callees, changed and anomalous ones. */
 export function candidatesOf(input: CausesInput, model: CausesModel): Candidate[] {
   const found = new Map<string, Candidate>();
   const named = (namespace: string | null, service: string): Candidate => {
     const key = keyOf(namespace, service);
-    let candidate = found.get(key);
-    if (!candidate) {
-      candidate = {
-        key,
-        service,
-        namespace,
-        alerts: [],
-        calledIn: [],
-        dependents: [],
-        deploy: null,
-        metric: null,
-        signals: {
-          resource: 0,
-          calledBySymptoms: 0,
-          depth: 0,
-          deepest: 0,
-          coverage: 0,
-          ownAlerts: 0,
-          silent: 0,
-          early: 0,
-          deploy: 0,
-          metric: 0,
-          metricEarly: 0,
-          feedback: 0,
-        },
-      };
-      found.set(key, candidate);
-    }
+    const known = found.get(key);
+    if (known) return known;
+    const candidate: Candidate = {
+      key,
+      service,
+      namespace,
+      alerts: [],
+      calledIn: [],
+      dependents: [],
+      resourceAlert: null,
+      deploy: null,
+      metric: null,
+      signals: Object.fromEntries(signalNames.map((name) => [name, 0])) as Signals,
+    };
+    found.set(key, candidate);
     return candidate;
   };
 
@@ -79,36 +84,184 @@ export function candidatesOf(input: CausesInput, model: CausesModel): Candidate[
       named(alert.namespace, alert.destination).calledIn.push(alert);
     }
   }
-  const alerting = [...found.values()];
-  const reach = new Map(alerting.map((c) => [c.key, reachable(input.graph, c.service, c.namespace)]));
-  for (const c of alerting) {
+  const mentioned = [...found.values()];
+  const reaches = new Map<string, Map<string, number>>();
+  const reach = (c: Candidate): Map<string, number> => {
+    let known = reaches.get(c.key);
+    if (!known) {
+      known = reachable(input.graph, c.service, c.namespace);
+      reaches.set(c.key, known);
+    }
+    return known;
+  };
+  const view = viewOf(input, mentioned.slice(0, alertingLimit), model, reach);
+
+  for (const c of mentioned) {
     for (const callee of input.graph.callees(c.service, c.namespace)) {
       if (found.size < candidateLimit) named(c.namespace, callee);
     }
   }
+  /** The candidate for a service that another source speaks of, if it is one, or calls or is called around the alerts. */
   const near = (service: string, namespace: string | null): Candidate | null => {
-    for (const c of found.values()) {
-      if (c.service === service && (namespace === null || c.namespace === null || c.namespace === namespace)) return c;
+    const fits = (c: Candidate): boolean => namespace === null || c.namespace === null || c.namespace === namespace;
+    const known = mentioned.find((c) => c.service === service && fits(c));
+    if (known) return known;
+    for (const c of view.mentioned) {
+      if (!fits(c) || !around(c, reach(c), input.graph).has(service)) continue;
+      return found.size < candidateLimit
+        ? named(c.namespace, service)
+        : (found.get(keyOf(c.namespace, service)) ?? null);
     }
-    for (const c of alerting) if (reach.get(c.key)?.has(service)) return named(c.namespace, service);
     return null;
   };
   addMetrics(input, near);
   addDeploys(input, model, near);
 
   const all = [...found.values()];
+  const metrics = metricView(all);
   for (const c of all) {
-    c.dependents = alerting.filter((o) => o !== c && reach.get(o.key)?.has(c.service)).map((o) => o.service);
+    alertSignals(c, view, input, model, reach);
+    metricSignals(c, metrics, reach);
+    const votes = (input.feedback ?? []).filter((f) => f.service === c.service);
+    c.signals.feedback = clip(votes.reduce((sum, f) => sum + (f.kind === 'right-cause' ? 1 : -1), 0));
+    c.signals.deploy = c.deploy?.weight ?? 0;
   }
-  for (const c of all) signalsOf(c, all, alerting, reach, input, model);
   return all;
+}
+
+/** The incident seen from its graph: computed once, asked by every candidate. */
+type View = {
+  mentioned: Candidate[];
+  /** Services whose alerts speak of more than traffic: a drop in traffic shows below its cause as well as above. */
+  symptomatic: Candidate[];
+  /** Services of each rule, for depth among equals. */
+  byRule: Map<string, Candidate[]>;
+  calls: number;
+  errors: number;
+  firstOnset: number;
+};
+
+function viewOf(
+  input: CausesInput,
+  mentioned: Candidate[],
+  model: CausesModel,
+  reach: (c: Candidate) => Map<string, number>,
+): View {
+  const byRule = new Map<string, Candidate[]>();
+  let calls = 0;
+  let errors = 0;
+  for (const c of mentioned) {
+    for (const alert of c.alerts) {
+      const kind = kindOf(alert, model);
+      if (kind === 'errors') errors += 1;
+      if (kind === 'resource') c.resourceAlert ??= alert;
+      if (alert.destination !== null && alert.destination !== alert.service) calls += 1;
+      const services = byRule.get(alert.alertname);
+      if (!services) byRule.set(alert.alertname, [c]);
+      else if (services.at(-1) !== c) services.push(c);
+    }
+    reach(c);
+  }
+  const telling = mentioned.filter(
+    (c) => c.calledIn.length > 0 || c.alerts.some((a) => kindOf(a, model) !== 'traffic'),
+  );
+  return {
+    mentioned,
+    symptomatic: telling.length > 0 ? telling : mentioned,
+    byRule,
+    calls,
+    errors,
+    firstOnset: input.alerts.reduce((min, a) => Math.min(min, a.startsAt), Infinity),
+  };
+}
+
+function alertSignals(
+  c: Candidate,
+  view: View,
+  input: CausesInput,
+  model: CausesModel,
+  reach: (c: Candidate) => Map<string, number>,
+): void {
+  const { signals } = c;
+  const own = reach(c);
+  const others = view.symptomatic.filter((o) => o !== c);
+  const above = others.filter((o) => reach(o).has(c.service));
+  const below = others.filter((o) => own.has(o.service));
+  c.dependents = above.map((o) => o.service);
+  const named = c.alerts.length + c.calledIn.length > 0;
+  const kinds = c.alerts.map((a) => kindOf(a, model));
+  const out = c.alerts.filter((a) => a.destination !== null && a.destination !== a.service).length;
+
+  // A lone resource alert beside the story proves nothing: it counts when its service is part of the story otherwise.
+  const supported =
+    above.length > 0 || c.calledIn.length > 0 || kinds.some((k) => k !== 'resource') || view.mentioned.length === 1;
+  signals.resource = kinds.includes('resource') && supported ? 1 : 0;
+  signals.calledBySymptoms = view.calls > 0 ? (c.calledIn.length - out) / view.calls : 0;
+  signals.depth = others.length > 0 ? (above.length - below.length) / others.length : 0;
+  signals.deepest = named && below.length === 0 && kinds.some((k) => k !== 'traffic') ? 1 : 0;
+  signals.ruleDepth = ruleDepth(c, view, reach);
+  signals.coverage =
+    view.symptomatic.length > 0 ? (above.length + (view.symptomatic.includes(c) ? 1 : 0)) / view.symptomatic.length : 0;
+  signals.ownAlerts = input.alerts.length > 0 ? (c.alerts.length - out) / input.alerts.length : 0;
+  signals.errors = view.errors > 0 && kinds.includes('errors') ? 1 : 0;
+  signals.trafficOnly = kinds.length > 0 && c.calledIn.length === 0 && kinds.every((k) => k === 'traffic') ? 1 : 0;
+  signals.commonCaller = commonCaller(c, view, input.graph);
+  signals.silent = named ? 0 : 1;
+  signals.sharedCallee = !named && view.symptomatic.length > 1 && above.length === view.symptomatic.length ? 1 : 0;
+  const onsets = [...c.alerts, ...c.calledIn].map((a) => a.startsAt);
+  signals.early = named ? Math.exp(-(onsets.reduce((a, b) => Math.min(a, b), Infinity) - view.firstOnset) / 60_000) : 0;
+}
+
+/** Depth among the services with the same rule, each rule by the share of services it spans: like is compared with like. */
+function ruleDepth(c: Candidate, view: View, reach: (c: Candidate) => Map<string, number>): number {
+  let sum = 0;
+  let total = 0;
+  for (const services of view.byRule.values()) {
+    if (services.length < 2) continue;
+    total += services.length;
+    if (!services.includes(c)) continue;
+    const others = services.filter((o) => o !== c);
+    const depth =
+      others.filter((o) => reach(o).has(c.service)).length - others.filter((o) => reach(c).has(o.service)).length;
+    sum += services.length * (depth / others.length);
+  }
+  return total > 0 ? sum / total : 0;
+}
+
+/** Share of a rule's services that this one calls directly, when there are two or more: siblings fail through their caller. */
+function commonCaller(c: Candidate, view: View, graph: ServiceGraph): number {
+  const callees = new Set(graph.callees(c.service, c.namespace));
+  let best = 0;
+  for (const services of view.byRule.values()) {
+    const called = services.filter((o) => callees.has(o.service)).length;
+    if (called >= 2) best = Math.max(best, called / services.length);
+  }
+  return best;
+}
+
+const surroundings = new WeakMap<Map<string, number>, ReadonlySet<string>>();
+
+/** What a service reaches, who calls it, and what those call: where a silent root may be. */
+function around(c: Candidate, reach: Map<string, number>, graph: ServiceGraph): ReadonlySet<string> {
+  const known = surroundings.get(reach);
+  if (known) return known;
+  const set = new Set(reach.keys());
+  for (const caller of graph.callers(c.service, c.namespace)) {
+    set.add(caller);
+    for (const sibling of graph.callees(caller, c.namespace)) if (set.size < reachLimit) set.add(sibling);
+  }
+  surroundings.set(reach, set);
+  return set;
 }
 
 function addMetrics(input: CausesInput, near: (service: string, namespace: string | null) => Candidate | null): void {
   for (const m of input.serviceMetrics) {
+    // Traffic follows the trouble, up or down; it does not say where it is.
+    if (m.score <= 0 || m.type === 'traffic') continue;
     const candidate = near(m.service, m.namespace);
-    if (candidate && m.score > (candidate.metric?.score ?? 0)) {
-      candidate.metric = { score: m.score, onsetAt: m.onsetAt, text: m.text };
+    const deviation = Math.min(farthest, m.deviation ?? 3 - 6 * Math.log(Math.max(1e-6, 1 - m.score)));
+    if (candidate && deviation > (candidate.metric?.deviation ?? 0)) {
+      candidate.metric = { score: m.score, deviation, onsetAt: m.onsetAt, text: m.text };
     }
   }
 }
@@ -127,47 +280,31 @@ function addDeploys(
   }
 }
 
-function signalsOf(
-  c: Candidate,
-  all: Candidate[],
-  alerting: Candidate[],
-  reach: Map<string, Map<string, number>>,
-  input: CausesInput,
-  model: CausesModel,
-): void {
-  const { signals } = c;
-  const others = alerting.filter((o) => o !== c);
-  const own = reach.get(c.key) ?? reachable(input.graph, c.service, c.namespace);
-  const reaches = others.filter((o) => own.has(o.service)).length;
-  const calls = input.alerts.filter((a) => a.destination !== null && a.destination !== a.service);
-  const callsOut = calls.filter((a) => a.service === c.service).length;
-  signals.resource = c.alerts.some((a) => isResourceAlert(a, model)) ? 1 : 0;
-  signals.calledBySymptoms = calls.length > 0 ? (c.calledIn.length - callsOut) / calls.length : 0;
-  signals.depth = others.length > 0 ? (c.dependents.length - reaches) / others.length : 0;
-  signals.deepest = c.alerts.length + c.calledIn.length > 0 && reaches === 0 ? 1 : 0;
-  signals.coverage = alerting.length > 0 ? (c.dependents.length + (c.alerts.length > 0 ? 1 : 0)) / alerting.length : 0;
-  signals.ownAlerts = input.alerts.length > 0 ? c.alerts.length / input.alerts.length : 0;
-  signals.silent = c.alerts.length + c.calledIn.length === 0 ? 1 : 0;
-  const first = Math.min(...input.alerts.map((a) => a.startsAt));
-  const ownFirst = Math.min(...c.alerts.map((a) => a.startsAt), ...c.calledIn.map((a) => a.startsAt));
-  signals.early = Number.isFinite(ownFirst) ? Math.exp(-(ownFirst - first) / 60_000) : 0;
-  signals.deploy = c.deploy?.weight ?? 0;
-  const strongest = Math.max(0, ...all.map((o) => o.metric?.score ?? 0));
-  signals.metric = c.metric && strongest > 0 ? c.metric.score / strongest : 0;
-  const onsets = all.flatMap((o) =>
-    o.metric && o.metric.score > 0.5 && o.metric.onsetAt !== null ? [o.metric.onsetAt] : [],
-  );
-  if (c.metric && c.metric.score > 0.5 && c.metric.onsetAt !== null) {
-    signals.metricEarly = Math.exp(-(c.metric.onsetAt - Math.min(...onsets)) / 120_000);
-  }
-  for (const f of input.feedback ?? []) {
-    if (f.service === c.service) signals.feedback += f.kind === 'right-cause' ? 1 : -1;
-  }
-  signals.feedback = Math.max(-1, Math.min(1, signals.feedback));
+/** An anomaly this strong (about 8.5 robust z) is clear enough to compare onsets and depths by. */
+const clearScore = 0.6;
+
+type MetricView = { strongest: number; clear: Candidate[]; firstOnset: number };
+
+function metricView(all: Candidate[]): MetricView {
+  const anomalous = all.filter((c) => c.metric !== null);
+  const clear = anomalous.filter((c) => c.metric!.score >= clearScore);
+  return {
+    strongest: anomalous.reduce((max, c) => Math.max(max, c.metric!.deviation), 0),
+    clear,
+    firstOnset: clear.reduce((min, c) => Math.min(min, c.metric!.onsetAt ?? Infinity), Infinity),
+  };
 }
 
-/** A resource or saturation alert by the words of its name and summary. */
-export function isResourceAlert(alert: Pick<CauseAlert, 'alertname' | 'summary'>, model: CausesModel): boolean {
-  const text = `${alert.alertname} ${alert.summary ?? ''}`.toLowerCase();
-  return model.resourceWords.some((word) => text.includes(word));
+function metricSignals(c: Candidate, view: MetricView, reach: (c: Candidate) => Map<string, number>): void {
+  if (!c.metric || view.strongest <= 0) return;
+  const { signals } = c;
+  const { score, deviation, onsetAt } = c.metric;
+  signals.metric = (score * Math.log1p(deviation)) / Math.log1p(view.strongest);
+  signals.metricTop = deviation >= view.strongest ? score : 0;
+  const own = reach(c);
+  signals.metricDeepest = view.clear.some((o) => o !== c && own.has(o.service)) ? 0 : score;
+  if (onsetAt !== null && score >= clearScore)
+    signals.metricEarly = Math.exp(-Math.max(0, onsetAt - view.firstOnset) / 120_000);
 }
+
+const clip = (x: number): number => Math.max(-1, Math.min(1, x));

@@ -1,10 +1,10 @@
-import type { Models } from '../../src/config/models.ts';
-import { createCorrelator, type Tuning } from '../../src/correlate/correlator.ts';
-import { buildGraph } from '../../src/correlate/graph.ts';
-import type { Correlator, Point } from '../../src/correlate/types.ts';
-import type { ServiceMetric } from '../../src/domain/facts.ts';
-import type { RootCause } from '../../src/domain/incident.ts';
-import { type CauseAlert, type CausesInput, rankCauses } from '../../src/score/causes.ts';
+import type { Models } from '../../config/models.ts';
+import type { ServiceMetric } from '../../domain/facts.ts';
+import type { RootCause } from '../../domain/incident.ts';
+import { type CauseAlert, type CausesInput, rankCauses } from '../../score/causes.ts';
+import { createCorrelator, type Tuning } from '../correlator.ts';
+import { buildGraph } from '../graph.ts';
+import type { Correlator, Point } from '../types.ts';
 import type { Episode, Stream } from './streams.ts';
 
 type Incident = {

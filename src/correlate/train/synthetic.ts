@@ -155,6 +155,7 @@ export function synthetic(name: string, seed: number, options: SyntheticOptions)
   const edges = [...callees].flatMap(([caller, list]) => list.map((callee) => ({ namespace: 'app', caller, callee })));
   return {
     name,
+    system: name,
     episodes,
     truth,
     topology: { nodes: services.map((service) => ({ namespace: 'app', service })), edges },

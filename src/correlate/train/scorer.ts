@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { RootCause } from '../../src/domain/incident.ts';
+import type { RootCause } from '../../domain/incident.ts';
 import type { Stream } from './streams.ts';
 
 export type Figures = { ARI: number; P: number; R: number; F1: number };

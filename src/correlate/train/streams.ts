@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { Topology } from '../../src/domain/topology.ts';
+import type { Topology } from '../../domain/topology.ts';
 import { randomOf } from './random.ts';
 
 /** One firing of one alert with the times at which its webhooks came. All times epoch ms. */
@@ -23,7 +23,15 @@ export type TruthAlert = { fault: string | null; kind: string };
 export type TruthFault = { service: string; root_has_alert: boolean; alerts: number; t?: number };
 export type Truth = { alerts: Record<string, TruthAlert>; faults: Record<string, TruthFault> };
 export type Series = { metric: Record<string, string>; values: [number, number][] };
-export type Stream = { name: string; episodes: Episode[]; topology: Topology; truth: Truth; metrics: Series[] };
+/** `system` is the recording it comes from, whatever was done to it since. */
+export type Stream = {
+  name: string;
+  system: string;
+  episodes: Episode[];
+  topology: Topology;
+  truth: Truth;
+  metrics: Series[];
+};
 
 const read = (file: string): string => {
   const path = existsSync(file) ? file : `${file}.gz`;
@@ -65,6 +73,7 @@ export function loadStream(dir: string, name: string): Stream {
   const metrics = existsSync(join(dir, 'metrics.json.gz')) || existsSync(join(dir, 'metrics.json'));
   return {
     name,
+    system: name,
     episodes: [...episodes.values()],
     topology: JSON.parse(read(join(dir, 'topology.json'))),
     truth: JSON.parse(read(join(dir, 'truth.json'))),
@@ -76,7 +85,7 @@ export const recordings = ['ob-a', 'petshop-low'] as const;
 
 /** The shared folder beside the checkout, or what `--shared` says. */
 export const sharedDir = (given: string | undefined): string =>
-  resolve(given ?? join(import.meta.dirname, '../../../shared'));
+  resolve(given ?? join(import.meta.dirname, '../../../../shared'));
 
 /** Onsets moved by up to ±`seconds`, each on its own, and with them their webhooks. */
 export function jittered(stream: Stream, seed: number, seconds = 15): Stream {

@@ -1,0 +1,37 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { loadModels, type Models, modelsDir } from '../../config/models.ts';
+import { loadScorer } from './scorer.ts';
+import { sharedDir } from './streams.ts';
+import { loadRecordings } from './suite.ts';
+import { trainCauses } from './train-causes.ts';
+import { trainCorrelation } from './train-correlation.ts';
+
+/**
+ * `npm run train -- [--shared DIR] [--out DIR] [--only correlation|causes]`: refits models/*.json from the recorded streams
+ * and writes a card beside each. Seeded: the same streams give the same bytes.
+ */
+const { values } = parseArgs({
+  options: { shared: { type: 'string' }, out: { type: 'string', default: modelsDir }, only: { type: 'string' } },
+});
+const shared = sharedDir(values.shared);
+const recordings = loadRecordings(shared);
+const models: Models = loadModels();
+mkdirSync(values.out, { recursive: true });
+
+const write = (name: string, model: unknown, card: string): void => {
+  writeFileSync(join(values.out, `${name}.json`), `${JSON.stringify(model, null, 2)}\n`);
+  writeFileSync(join(values.out, `${name}.card.md`), card);
+  process.stdout.write(`${card}\n`);
+};
+
+if (values.only !== 'causes') {
+  const { model, card } = trainCorrelation(recordings, models, await loadScorer(shared));
+  models.correlation = model;
+  write('correlation', model, card);
+}
+if (values.only !== 'correlation') {
+  const { model, card } = trainCauses(recordings, models);
+  write('causes', model, card);
+}
