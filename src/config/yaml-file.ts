@@ -1,4 +1,15 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  parseDocument,
+  type YAMLError,
+} from 'yaml';
 import type { Fault } from './fault.ts';
 
 /** Keys and indexes from the root of a file. */
@@ -31,31 +42,50 @@ const maxSyntaxFaults = 10;
 const start: Place = { line: 1, column: 1 };
 
 /** Parses one file of the tree. Never throws, whatever the bytes are. */
-export function parseYaml(file: string, bytes: Uint8Array): YamlFile {
+export const parseYaml = (file: string, bytes: Uint8Array): YamlFile =>
+  parse(file, bytes, (text, options) => [parseDocument(text, options)])[0]!;
+
+/** Parses a file of several documents; lines count from the top of the file. An empty file gives none. Never throws. */
+export const parseYamlDocuments = (file: string, bytes: Uint8Array): YamlFile[] =>
+  parse(file, bytes, (text, options) => {
+    const documents = parseAllDocuments(text, options);
+    return 'empty' in documents ? [] : documents;
+  });
+
+// uniqueKeys is off because the parser compares every pair of keys (quadratic); `values` below looks keys up instead.
+const parserOptions = { prettyErrors: false, uniqueKeys: false } as const;
+type ParserOptions = typeof parserOptions & { lineCounter: LineCounter };
+
+function parse(
+  file: string,
+  bytes: Uint8Array,
+  read: (text: string, options: ParserOptions) => readonly (Document | Document.Parsed)[],
+): YamlFile[] {
   if (bytes.length > maxBytes) {
-    return unread(file, start, `this file has ${bytes.length} bytes, the limit is ${maxBytes}`, 'Shorten it.');
+    return [unread(file, start, `this file has ${bytes.length} bytes, the limit is ${maxBytes}`, 'Shorten it.')];
   }
   const text = Buffer.from(bytes).toString('utf8');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   const strange = text.search(/[\u0000-\u0008\u000e-\u001f\ufffd]/);
   if (strange >= 0) {
-    return unread(file, placeIn(text, strange), 'this is not text in UTF-8', 'Save the file as UTF-8 text.');
+    return [unread(file, placeIn(text, strange), 'this is not text in UTF-8', 'Save the file as UTF-8 text.')];
   }
   const lines = new LineCounter();
   try {
-    // uniqueKeys is off because the parser compares every pair of keys (quadratic); `values` below looks keys up instead.
-    const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
-    const problems = [...doc.errors, ...doc.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
+    const documents = read(text, { ...parserOptions, lineCounter: lines });
     const place = (offset: number): Place => {
       const { line, col } = lines.linePos(offset);
       return { line: Math.max(line, 1), column: Math.max(col, 1) };
     };
-    if (problems.length > 0) return { ...unread(file), faults: syntaxFaults(file, text, problems, place) };
-    return values(file, text, doc.contents, place);
+    return documents.map((doc) => {
+      const problems = [...doc.errors, ...doc.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
+      if (problems.length > 0) return { ...unread(file), faults: syntaxFaults(file, text, problems, place) };
+      return values(file, text, doc.contents, place);
+    });
   } catch (cause) {
     // The parser is recursive: enough brackets exhaust the stack.
     if (!(cause instanceof RangeError)) throw cause;
-    return unread(file, start, 'this is nested too deeply to be read', 'Flatten it.');
+    return [unread(file, start, 'this is nested too deeply to be read', 'Flatten it.')];
   }
 }
 
