@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { hasAlertmanager, startAlertmanager } from '../fakes/alertmanager.ts';
 import { hasPrometheus, startPrometheus } from '../fakes/prometheus.ts';
-import { firing, resolved, stays, startService, webhook } from '../fakes/service.ts';
+import { firing, resolved, startService, stays, webhook } from '../fakes/service.ts';
 import { openShop, payments, see } from './shop.ts';
 
 const minute = { timeout: 90_000 };
@@ -15,57 +15,79 @@ const rule = {
 };
 
 describe.skipIf(!hasPrometheus || !hasAlertmanager)('from a Prometheus rule to people and back', () => {
-  test('a rule that fires is one Slack message, one page and one mail about one incident, and resolves in place', minute, async () => {
+  test(
+    'a rule that fires is one Slack message, one page and one mail about one incident, and resolves in place',
+    minute,
+    async () => {
+      const shop = await openShop();
+      const tocsin = await startService(shop.service());
+      const alertmanager = await startAlertmanager({ webhookUrl: `${tocsin.url}/api/v1/webhooks/alertmanager` });
+      const prometheus = await startPrometheus({ alertmanagerUrl: alertmanager.url, rules: [rule] });
+
+      prometheus.set('error_ratio{service="checkout",namespace="shop"}', 0.2);
+      const message = await shop.slack.expect(payments.slack, /HighErrorRate.*checkout/s, { timeoutMs: 30_000 });
+      const page = await shop.pagerduty.expectTrigger(payments.pagerduty);
+      await shop.smtp.expect(payments.email, /HighErrorRate.*checkout/s);
+      const incident = await tocsin.expectIncident((one) => one.status === 'open', 'is open');
+      expect(page.dedup_key).toBe(incident.id);
+      expect(incident).toMatchObject({
+        title: 'HighErrorRate on checkout',
+        severity: 'critical',
+        team: 'payments',
+        alertCount: 1,
+      });
+
+      prometheus.set('error_ratio{service="checkout",namespace="shop"}', 0);
+      await tocsin.expectIncident((one) => one.id === incident.id && one.status === 'resolved', 'is resolved', 30_000);
+      expect((await shop.pagerduty.expectResolve(payments.pagerduty)).dedup_key).toBe(incident.id);
+      await see(
+        () => /resolved/i.test(message.shown),
+        () => `the message is not edited: ${message.shown}`,
+      );
+      await shop.smtp.expect(payments.email, /resolved/i);
+
+      expect(await tocsin.incidents()).toHaveLength(1);
+      expect(await tocsin.settled()).toMatchObject({ received: 2, failed: 0, quarantined: 0 });
+      expect(shop.slack.calls.filter(({ method }) => method === 'chat.postMessage')).toHaveLength(1);
+      shop.quiet();
+    },
+  );
+});
+
+test(
+  'an acknowledgement by API is seen in Slack and PagerDuty, stops the escalation, and the resolve comes in place',
+  minute,
+  async () => {
     const shop = await openShop();
-    const tocsin = await startService(shop.service());
-    const alertmanager = await startAlertmanager({ webhookUrl: `${tocsin.url}/api/v1/webhooks/alertmanager` });
-    const prometheus = await startPrometheus({ alertmanagerUrl: alertmanager.url, rules: [rule] });
+    const tocsin = await startService(shop.service(escalating('3s')));
+    const alert = firing({ alertname: 'HighErrorRate', service: 'checkout', severity: 'critical' });
+    await tocsin.deliver(webhook([alert]));
+    const { id, message } = await opened(shop, tocsin);
 
-    prometheus.set('error_ratio{service="checkout",namespace="shop"}', 0.2);
-    const message = await shop.slack.expect(payments.slack, /HighErrorRate.*checkout/s, { timeoutMs: 30_000 });
-    const page = await shop.pagerduty.expectTrigger(payments.pagerduty);
-    await shop.smtp.expect(payments.email, /HighErrorRate.*checkout/s);
-    const incident = await tocsin.expectIncident((one) => one.status === 'open', 'is open');
-    expect(page.dedup_key).toBe(incident.id);
-    expect(incident).toMatchObject({ title: 'HighErrorRate on checkout', severity: 'critical', team: 'payments', alertCount: 1 });
+    expect((await tocsin.action(id, 'acknowledge', { by: 'ana' })).status).toBe(200);
+    expect((await shop.pagerduty.expectAcknowledge(payments.pagerduty)).dedup_key).toBe(id);
+    await see(
+      () => /acknowledged by ana/i.test(message.shown),
+      () => `not shown: ${message.shown}`,
+    );
+    await shop.slack.expect(payments.slack, /acknowledged/i, { thread: true });
+    await neverEscalates(shop, 4_500);
 
-    prometheus.set('error_ratio{service="checkout",namespace="shop"}', 0);
-    await tocsin.expectIncident((one) => one.id === incident.id && one.status === 'resolved', 'is resolved', 30_000);
-    expect((await shop.pagerduty.expectResolve(payments.pagerduty)).dedup_key).toBe(incident.id);
-    await see(() => /resolved/i.test(message.shown), () => `the message is not edited: ${message.shown}`);
+    await tocsin.deliver(webhook([resolved(alert)]));
+    await shop.pagerduty.expectResolve(payments.pagerduty);
     await shop.smtp.expect(payments.email, /resolved/i);
-
-    expect(await tocsin.incidents()).toHaveLength(1);
-    expect(await tocsin.settled()).toMatchObject({ received: 2, failed: 0, quarantined: 0 });
-    expect(shop.slack.calls.filter(({ method }) => method === 'chat.postMessage')).toHaveLength(1);
+    await see(
+      () => /resolved/i.test(message.shown),
+      () => `not shown: ${message.shown}`,
+    );
+    await tocsin.settled();
     shop.quiet();
-  });
-});
-
-test('an acknowledgement by API is seen in Slack and PagerDuty, stops the escalation, and the resolve comes in place', minute, async () => {
-  const shop = await openShop();
-  const tocsin = await startService(shop.service(escalating('4s')));
-  const alert = firing({ alertname: 'HighErrorRate', service: 'checkout', severity: 'critical' });
-  await tocsin.deliver(webhook([alert]));
-  const { id, message } = await opened(shop, tocsin);
-
-  expect((await tocsin.action(id, 'acknowledge', { by: 'ana' })).status).toBe(200);
-  expect((await shop.pagerduty.expectAcknowledge(payments.pagerduty)).dedup_key).toBe(id);
-  await see(() => /acknowledged by ana/i.test(message.shown), () => `not shown: ${message.shown}`);
-  await shop.slack.expect(payments.slack, /acknowledged/i, { thread: true });
-  await neverEscalates(shop, 6_000);
-
-  await tocsin.deliver(webhook([resolved(alert)]));
-  await shop.pagerduty.expectResolve(payments.pagerduty);
-  await shop.smtp.expect(payments.email, /resolved/i);
-  await see(() => /resolved/i.test(message.shown), () => `not shown: ${message.shown}`);
-  await tocsin.settled();
-  shop.quiet();
-});
+  },
+);
 
 test('a signed click in Slack acknowledges everywhere, once, however often it comes', minute, async () => {
   const shop = await openShop();
-  const tocsin = await startService(shop.service(escalating('4s')));
+  const tocsin = await startService(shop.service(escalating('3s')));
   await tocsin.deliver(webhook([firing({ alertname: 'HighErrorRate', service: 'checkout', severity: 'critical' })]));
   const { id, message } = await opened(shop, tocsin);
 
@@ -79,16 +101,19 @@ test('a signed click in Slack acknowledges everywhere, once, however often it co
   const acknowledged = await tocsin.expectIncident((one) => one.status === 'acknowledged', 'is acknowledged');
   expect(acknowledged).toMatchObject({ id, acknowledgedBy: 'ana' });
   await shop.pagerduty.expectAcknowledge(payments.pagerduty);
-  await see(() => /acknowledged by ana/i.test(message.shown), () => `not shown: ${message.shown}`);
+  await see(
+    () => /acknowledged by ana/i.test(message.shown),
+    () => `not shown: ${message.shown}`,
+  );
   await shop.slack.expect(payments.slack, /acknowledged/i, { thread: true });
-  await neverEscalates(shop, 6_000);
+  await neverEscalates(shop, 4_500);
   expect((await tocsin.timeline(id)).filter(({ kind }) => kind === 'acknowledged')).toHaveLength(1);
   shop.quiet();
 });
 
 test('an acknowledgement and a resolution in PagerDuty count here and are not sent back there', minute, async () => {
   const shop = await openShop();
-  const tocsin = await startService(shop.service(escalating('4s')));
+  const tocsin = await startService(shop.service(escalating('3s')));
   await tocsin.deliver(webhook([firing({ alertname: 'HighErrorRate', service: 'checkout', severity: 'critical' })]));
   const { id, message } = await opened(shop, tocsin);
   const tell = async (what: 'incident.acknowledged' | 'incident.resolved', secret?: string) => {
@@ -98,11 +123,17 @@ test('an acknowledgement and a resolution in PagerDuty count here and are not se
 
   expect(await tell('incident.acknowledged', 'wrong')).toBe(401);
   expect(await tell('incident.acknowledged')).toBeLessThan(300);
-  await see(() => /acknowledged by ana/i.test(message.shown), () => `not shown: ${message.shown}`);
+  await see(
+    () => /acknowledged by ana/i.test(message.shown),
+    () => `not shown: ${message.shown}`,
+  );
   await shop.slack.expect(payments.slack, /acknowledged/i, { thread: true });
-  await neverEscalates(shop, 6_000);
+  await neverEscalates(shop, 4_500);
   expect(await tell('incident.resolved')).toBeLessThan(300);
-  await see(() => /resolved/i.test(message.shown), () => `not shown: ${message.shown}`);
+  await see(
+    () => /resolved/i.test(message.shown),
+    () => `not shown: ${message.shown}`,
+  );
   await shop.smtp.expect(payments.email, /resolved/i);
   await tocsin.settled();
   expect(shop.pagerduty.events.map(({ event_action: action }) => action)).toEqual(['trigger']);

@@ -57,7 +57,11 @@ function shopTree({ slack, pagerduty }: { slack: { url: string }; pagerduty: { u
   const tree: Record<string, Tree> = {
     'tocsin.yaml': {
       channels: {
-        slack: { token: { env: 'SLACK_BOT_TOKEN' }, signing_secret: { env: 'SLACK_SIGNING_SECRET' }, api_url: slack.url },
+        slack: {
+          token: { env: 'SLACK_BOT_TOKEN' },
+          signing_secret: { env: 'SLACK_SIGNING_SECRET' },
+          api_url: slack.url,
+        },
         pagerduty: { events_url: pagerduty.url, webhook_secret: { env: 'PAGERDUTY_WEBHOOK_SECRET' } },
         email: { smtp_url: { env: 'SMTP_URL' }, from: 'tocsin@example.com' },
       },

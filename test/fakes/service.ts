@@ -20,6 +20,8 @@ export type ServiceOptions = {
   env?: Record<string, string>;
   /** Kept when given (two processes may share one); else a folder of its own, removed when the test ends. */
   dataDir?: string;
+  /** The port to listen on, for those who must know it before; default one of the kernel's choosing. */
+  port?: number;
   /** Sent with every request of this driver. */
   token?: string;
 };
@@ -51,7 +53,9 @@ const cleanEnvironment = (): Record<string, string> =>
     Object.entries(process.env).filter(
       (entry): entry is [string, string] =>
         entry[1] !== undefined &&
-        !/^(TOCSIN_|DATABASE_URL|LOG_LEVEL|OTEL_|SLACK_|PAGERDUTY_|SMTP_|PD_|https?_proxy|no_proxy|VITEST)/i.test(entry[0]),
+        !/^(TOCSIN_|DATABASE_URL|LOG_LEVEL|OTEL_|SLACK_|PAGERDUTY_|SMTP_|PD_|https?_proxy|no_proxy|VITEST)/i.test(
+          entry[0],
+        ),
     ),
   );
 
@@ -104,7 +108,7 @@ export async function startService(options: ServiceOptions) {
         ...cleanEnvironment(),
         TOCSIN_DATA: dataDir,
         // The port of the first start: senders of the real world do not look for a new one after each crash.
-        TOCSIN_LISTEN: `127.0.0.1:${url ? new URL(url).port : 0}`,
+        TOCSIN_LISTEN: `127.0.0.1:${url ? new URL(url).port : (options.port ?? 0)}`,
         ...options.env,
         ...more.env,
       },
@@ -248,7 +252,8 @@ export async function startService(options: ServiceOptions) {
     incident: (id: string | number): Promise<Incident> => get(`/api/v1/incidents/${id}`),
     alerts: (query = ''): Promise<z.infer<typeof Alert>[]> => all(`/api/v1/alerts${query}`),
     alert: (print: string): Promise<z.infer<typeof AlertDetail>> => get(`/api/v1/alerts/${print}`),
-    explain: (print: string): Promise<z.infer<typeof Explanation>> => get(`/api/v1/alerts/${print}/explain`),
+    explain: (print: string, source: string): Promise<z.infer<typeof Explanation>> =>
+      get(`/api/v1/alerts/${print}/explain?source=${source}`),
     timeline: (id: string): Promise<z.infer<typeof TimelineItem>[]> => all(`/api/v1/incidents/${id}/timeline`),
     notifications: (query = ''): Promise<z.infer<typeof Notification>[]> => all(`/api/v1/notifications${query}`),
     ledger,
