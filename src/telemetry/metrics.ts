@@ -85,6 +85,10 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     assessSeconds: histogram('assess_seconds', 'From an incident change to its committed assessment', SLOW),
     enrichSeconds: histogram('enrich_seconds', 'Gathering facts, all sources under one deadline', QUICK),
     degraded: counter('degraded_total', 'Stages that were skipped or late', ['stage']),
+    prometheusRequests: counter('prometheus_requests_total', 'Questions to each Prometheus by what came of them', [
+      'server',
+      'result',
+    ]),
     verdicts: counter('verdicts_total', 'What was done with incidents', ['verdict', 'mode']),
 
     // notify

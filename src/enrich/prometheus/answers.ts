@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { Answer, Failure } from './client.ts';
+
+/** Label name → value. */
+export type SeriesLabels = Readonly<Record<string, string>>;
+/** Unix seconds and value, which may be NaN or infinite. */
+export type Sample = readonly [number, number];
+export type VectorSeries = { metric: SeriesLabels; sample: Sample };
+export type MatrixSeries = { metric: SeriesLabels; values: Sample[] };
+
+type Read<T> = { ok: true; value: T; at: number } | Failure;
+
+const Metric = z.record(z.string(), z.string()).default({});
+const Pair = z.tuple([z.number(), z.string()]);
+const Vector = z.object({
+  resultType: z.literal('vector'),
+  result: z.array(z.object({ metric: Metric, value: z.unknown() })),
+});
+const Scalar = z.object({ resultType: z.literal('scalar'), result: Pair });
+const Matrix = z.object({
+  resultType: z.literal('matrix'),
+  result: z.array(z.object({ metric: Metric, values: z.unknown() })),
+});
+
+/** Prometheus writes numbers as text: `NaN`, `+Inf`, `1e-05`. Anything else is no number. */
+export function numberOf(text: unknown): number | null {
+  if (typeof text !== 'string' || text === '') return null;
+  if (text === 'NaN') return Number.NaN;
+  if (text === '+Inf' || text === 'Inf') return Number.POSITIVE_INFINITY;
+  if (text === '-Inf') return Number.NEGATIVE_INFINITY;
+  const value = Number(text);
+  return Number.isNaN(value) ? null : value;
+}
+
+/** A stand-in may write plain numbers; a native histogram has no single value and is left out. */
+function sampleOf(pair: unknown): Sample | null {
+  if (!Array.isArray(pair) || typeof pair[0] !== 'number') return null;
+  const value = typeof pair[1] === 'number' ? pair[1] : numberOf(pair[1]);
+  return value === null ? null : [pair[0], value];
+}
+
+const not = (what: string): Failure => ({ ok: false, kind: 'unusable', reason: `its answer is no ${what}` });
+
+/** An instant vector; a scalar counts as one series without labels. */
+export function vectorOf(answer: Answer): Read<VectorSeries[]> {
+  if (!answer.ok) return answer;
+  const scalar = Scalar.safeParse(answer.data);
+  if (scalar.success) {
+    const sample = sampleOf(scalar.data.result);
+    return { ok: true, value: sample ? [{ metric: {}, sample }] : [], at: answer.at };
+  }
+  const parsed = Vector.safeParse(answer.data);
+  if (!parsed.success) return not('vector');
+  const value = parsed.data.result.flatMap(({ metric, value }) => {
+    const sample = sampleOf(value);
+    return sample ? [{ metric, sample }] : [];
+  });
+  return { ok: true, value, at: answer.at };
+}
+
+/** A matrix: range results, or what a range selector gives. */
+export function matrixOf(answer: Answer): Read<MatrixSeries[]> {
+  if (!answer.ok) return answer;
+  const parsed = Matrix.safeParse(answer.data);
+  if (!parsed.success) return not('matrix');
+  const value = parsed.data.result.map(({ metric, values }) => ({
+    metric,
+    values: (Array.isArray(values) ? values : []).map(sampleOf).filter((sample) => sample !== null),
+  }));
+  return { ok: true, value, at: answer.at };
+}
+
+/** Lists of label sets (`/api/v1/series`) or of texts (`/api/v1/label/…/values`). */
+export function labelSetsOf(answer: Answer): Read<SeriesLabels[]> {
+  if (!answer.ok) return answer;
+  const parsed = z.array(z.record(z.string(), z.string())).safeParse(answer.data);
+  return parsed.success ? { ok: true, value: parsed.data, at: answer.at } : not('list of series');
+}
+
+export function textsOf(answer: Answer): Read<string[]> {
+  if (!answer.ok) return answer;
+  const parsed = z.array(z.string()).safeParse(answer.data);
+  return parsed.success ? { ok: true, value: parsed.data, at: answer.at } : not('list of texts');
+}
+
+const RuleGroups = z.object({
+  groups: z.array(
+    z.looseObject({
+      rules: z.array(
+        z.looseObject({
+          type: z.string().optional(),
+          name: z.string().default(''),
+          query: z.string().default(''),
+          duration: z.number().default(0),
+          labels: z.record(z.string(), z.string()).nullish(),
+        }),
+      ),
+    }),
+  ),
+});
+
+/** One alerting rule; `forMs` is its `for`. */
+export type AlertRule = { name: string; query: string; forMs: number; labels: SeriesLabels };
+
+/** `/api/v1/rules?type=alert`, as Prometheus, Thanos, Mimir and vmalert answer it; recording rules are left out. */
+export function alertRulesOf(answer: Answer): Read<AlertRule[]> {
+  if (!answer.ok) return answer;
+  const parsed = RuleGroups.safeParse(answer.data);
+  if (!parsed.success) return not('list of rules');
+  const value = parsed.data.groups.flatMap(({ rules }) =>
+    rules
+      .filter((rule) => rule.type === undefined || rule.type === 'alerting')
+      .map(({ name, query, duration, labels }) => ({ name, query, forMs: duration * 1000, labels: labels ?? {} })),
+  );
+  return { ok: true, value, at: answer.at };
+}
+
+/** `2.42.0` → [2, 42]; null for what says no version. Mimir and VictoriaMetrics say their own or a made-up one. */
+export function versionOf(answer: Answer): readonly [number, number] | null {
+  if (!answer.ok) return null;
+  const { version, application } = (answer.data ?? {}) as { version?: unknown; application?: unknown };
+  const match = typeof version === 'string' ? /^v?(\d{1,4})\.(\d{1,4})\./.exec(version) : null;
+  if (!match || (typeof application === 'string' && !/^prometheus$/i.test(application))) return null;
+  return [Number(match[1]), Number(match[2])];
+}
+
+/** `/api/v1/targets`: why a target cannot be scraped, by `job instance`. */
+export function targetErrorsOf(answer: Answer): Map<string, string> {
+  const errors = new Map<string, string>();
+  const active = answer.ok ? (answer.data as { activeTargets?: unknown } | null)?.activeTargets : null;
+  for (const target of Array.isArray(active) ? active : []) {
+    const { labels, lastError } = (target ?? {}) as { labels?: Record<string, unknown>; lastError?: unknown };
+    if (typeof lastError === 'string' && lastError !== '' && labels)
+      errors.set(`${String(labels.job)}\n${String(labels.instance)}`, lastError.slice(0, 300));
+  }
+  return errors;
+}
