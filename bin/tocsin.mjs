@@ -9,8 +9,9 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  const built = here('../dist/main.js');
-  await import(existsSync(built) ? built : here('../src/main.ts'));
+  // only a checkout has src/; there a dist/ of an earlier build must never win over what was just edited
+  const source = here('../src/main.ts');
+  await import(existsSync(source) ? source : here('../dist/main.js'));
 } else {
   const pinned = here('../node_modules/.bin/node');
   if (!existsSync(pinned)) {
