@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { closest, type Fault } from './fault.ts';
+import { readLayers } from './import/layer.ts';
+import { mergeLayers } from './import/merge.ts';
 import { resolveReferences } from './references.ts';
 import { type Config, type FileName, fileNames, files } from './schema.ts';
 import { schemaFaults } from './schema-faults.ts';
@@ -36,7 +38,11 @@ export function loadConfig(
   const tree: Tree = {};
   for (const name of fileNames) if (listing.names.includes(name)) tree[name] = readYaml(join(dir, name));
   const parsed = validate(tree);
-  const crossed = crossCheck(tree);
+  const imported = readLayers(dir);
+  const crossed = crossCheck(tree, {
+    services: imported.layers.flatMap((layer) => Object.keys(layer.services)),
+    teams: imported.layers.flatMap((layer) => Object.keys(layer.teams)),
+  });
   const followed = resolveReferences(tree, dir, env);
   const references = assumeSecrets ? { ...followed, faults: [], warnings: [] } : followed;
 
@@ -48,18 +54,30 @@ export function loadConfig(
     ...references.faults,
     ...misspeltFiles(dir, listing.names),
   ]);
+  faults.push(...imported.faults);
   const warnings = inOrder([...references.warnings, ...crossed.warnings]);
   if (Object.keys(tree).length === 0) warnings.push(emptyFolder(dir));
   if (faults.length > 0 || parsed.values === null) return { ok: false, faults, warnings, unusable: false };
 
+  const { services } = parsed.values['business-context.yaml'];
+  const routing = parsed.values['routing.yaml'];
+  const native = { services, teams: routing.teams, yaml: tree['business-context.yaml'] };
+  const merged = mergeLayers(native, imported.layers);
+  warnings.push(...merged.warnings);
+  const values = {
+    ...parsed.values,
+    'business-context.yaml': { services: merged.services },
+    'routing.yaml': { ...routing, teams: merged.teams },
+  };
   const config: Config = {
     dir,
-    hash: hashOf(parsed.values),
-    tocsin: parsed.values['tocsin.yaml'],
-    business: parsed.values['business-context.yaml'],
-    routing: withDefaultTeam(parsed.values['routing.yaml']),
-    suppression: parsed.values['suppression.yaml'],
-    patterns: parsed.values['patterns.yaml'],
+    hash: hashOf(values),
+    provenance: merged.provenance,
+    tocsin: values['tocsin.yaml'],
+    business: values['business-context.yaml'],
+    routing: withDefaultTeam(values['routing.yaml']),
+    suppression: values['suppression.yaml'],
+    patterns: values['patterns.yaml'],
     secrets: keepSecrets(references.values),
     warnings: warnings.map((w) => `${w.message}. ${w.instead}`),
   };

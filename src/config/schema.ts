@@ -313,6 +313,8 @@ export const Service = z.strictObject({
   dashboards: z.array(Url).default([]),
   slo: z.strictObject({ objective: z.number().gt(0).lt(100), window: Duration.prefault('30d') }).optional(),
   description: z.string().optional(),
+  system: z.string().optional().describe('the system it is a part of, shown in the topology'),
+  lifecycle: z.string().optional().describe('production, experimental, deprecated; shown in the topology'),
 });
 export type Service = z.infer<typeof Service>;
 
@@ -528,6 +530,11 @@ export const files = {
   'patterns.yaml': PatternsFile,
 } as const;
 
+/** Where a fact about a service comes from, the most trusted first. `native` is business-context.yaml itself. */
+export const factSources = ['native', 'openslo', 'backstage', 'csv'] as const;
+/** The origin of each fact in force, by service, then by field. `from` is `file:line`. */
+export type Provenance = Record<string, Record<string, { source: (typeof factSources)[number]; from: string }>>;
+
 /**
  * The whole tree, validated and with every secret resolved by reference into `secrets` (by JSON of the reference), which is
  * the only place values live; nothing prints it. `hash` names the tree on every message and decision.
@@ -541,6 +548,8 @@ export type Config = {
   suppression: SuppressionFile;
   patterns: PatternsFile;
   secrets: Record<string, string>;
+  /** Where each fact about a service comes from; business-context.yaml over what was imported. */
+  provenance: Provenance;
   /** Channels switched off because a reference is unset, and other things to say at start. */
   warnings: string[];
 };

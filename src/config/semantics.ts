@@ -21,15 +21,18 @@ type Names = {
  * without a time. A name that refers to nothing is a fault, with two exceptions that a growing catalogue needs, told as
  * warnings: a `depends_on` that is not catalogued, and an `owner` that is no team (its alerts go to `default_team`). So is
  * everything for which the contract says what happens at run time: a channel that is not configured, a person without an
- * address.
+ * address. `imported`: what the files under `imported/` know beside the tree.
  */
-export function crossCheck(tree: Tree): Findings {
+export function crossCheck(
+  tree: Tree,
+  imported: { services: readonly string[]; teams: readonly string[] } = { services: [], teams: [] },
+): Findings {
   const found: Findings = { faults: [], warnings: [] };
   const namesIn = (file: 'routing.yaml' | 'tocsin.yaml', ...path: string[]) =>
     entries(spot(tree, file, ...path)).map(([name]) => name);
   const blind = tree['tocsin.yaml']?.data === null && tree['tocsin.yaml'].faults.length > 0;
   const names: Names = {
-    teams: namesIn('routing.yaml', 'teams'),
+    teams: [...new Set([...namesIn('routing.yaml', 'teams'), ...imported.teams])],
     people: namesIn('routing.yaml', 'people'),
     policies: namesIn('routing.yaml', 'escalation_policies'),
     schedules: namesIn('routing.yaml', 'schedules'),
@@ -40,7 +43,7 @@ export function crossCheck(tree: Tree): Findings {
   checkTeamsAndPeople(tree, names, found);
   checkEscalation(tree, names, found);
   checkSchedules(tree, names, found);
-  checkServices(tree, names, found);
+  checkServices(tree, names, imported.services, found);
   checkWindows(tree, found);
   checkPlainPasswords(tree, found);
   checkRepeatedNames(tree, found);
@@ -253,9 +256,9 @@ function mustEndLater(span: Spot, found: Findings): void {
     found.faults.push(faultAt(until, '`until` is not after `from`', 'Write a later time instead.'));
 }
 
-function checkServices(tree: Tree, names: Names, found: Findings): void {
+function checkServices(tree: Tree, names: Names, imported: readonly string[], found: Findings): void {
   const services = entries(spot(tree, 'business-context.yaml', 'services'));
-  const known = services.map(([name]) => name);
+  const known = [...services.map(([name]) => name), ...imported];
   for (const [name, service] of services) {
     const owner = child(service, 'owner');
     if (owner && names.teams.length > 0 && !names.teams.includes(text(owner) ?? ''))

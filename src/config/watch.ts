@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { Fault } from './fault.ts';
+import { importedFolder, layerFiles } from './import/layer.ts';
 import type { LoadResult } from './load.ts';
 import { type Config, fileNames } from './schema.ts';
 
@@ -53,14 +54,19 @@ export function watchConfig(dir: string, { onChange }: { onChange: () => void })
 function contents(dir: string): string {
   const hash = createHash('sha256');
   for (const name of fileNames) {
-    hash.update(`\0${name}\0`);
-    try {
-      hash.update(readFileSync(join(dir, name)));
-    } catch (error) {
-      hash.update(String((error as NodeJS.ErrnoException).code));
-    }
+    hash.update(`\0${name}\0`).update(readOrError(join(dir, name)));
   }
+  const folder = join(dir, importedFolder);
+  for (const name of layerFiles(folder)) hash.update(`\0${name}\0`).update(readOrError(join(folder, name)));
   return hash.digest('hex');
+}
+
+function readOrError(file: string): Buffer | string {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
 }
 
 /** `changed` is false when the new tree says the same as the old one (its secrets are read anew all the same). */

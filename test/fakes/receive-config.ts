@@ -13,6 +13,7 @@ export function doorConfig(tocsin: unknown = {}, env: Record<string, string> = {
   return {
     dir: 'test',
     hash: 'test',
+    provenance: {},
     tocsin: TocsinFile.parse(tocsin),
     business: BusinessFile.parse({}),
     routing: RoutingFile.parse({}),

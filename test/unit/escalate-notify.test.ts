@@ -42,6 +42,7 @@ function resolve(
   const config: Config = {
     dir: '',
     hash: '',
+    provenance: {},
     tocsin: TocsinFile.parse({ channels: given.channels ?? everything }),
     business: BusinessFile.parse({}),
     routing: RoutingFile.parse(routing),

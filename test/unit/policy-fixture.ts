@@ -23,6 +23,7 @@ export function configOf(tree: Tree): Config {
   return {
     dir: 'test',
     hash: 'test',
+    provenance: {},
     tocsin: TocsinFile.parse(tree.tocsin ?? {}),
     business: BusinessFile.parse(tree.business ?? {}),
     routing: RoutingFile.parse(tree.routing ?? {}),
