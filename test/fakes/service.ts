@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -34,8 +34,7 @@ const bin = join(import.meta.dirname, '../../bin/tocsin.mjs');
 /** A folder in the temporary one that the database's unprivileged account may enter; removed when the test ends. */
 export function temporaryFolder(name: string): string {
   const dir = mkdtempSync(join(tmpdir(), `tocsin-${name}-`));
-  // mkdtemp makes it 0700, which keeps out the account that runs the embedded server for root.
-  mkdirSync(join(dir, 'data'), { mode: 0o755 });
+  chmodSync(dir, 0o755);
   onTestFinished(() => rmSync(dir, { recursive: true, force: true, maxRetries: 10 }));
   return dir;
 }
@@ -192,7 +191,7 @@ export async function startService(options: ServiceOptions) {
     ask(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
-      body: typeof body === 'string' || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
+      body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
     });
 
   async function get<T>(path: string): Promise<T> {
