@@ -8,7 +8,8 @@ import { type Environment, refuseOpenListen, UnusableConfig } from './config/env
 import { formatFaults } from './config/fault.ts';
 import { loadConfig } from './config/load.ts';
 import { loadModels } from './config/models.ts';
-import { toTransfer } from './config/secrets.ts';
+import type { Config } from './config/schema.ts';
+import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
 import { receiveRouter } from './receive/door.ts';
 import { answerSlack } from './respond/answer-slack.ts';
@@ -24,6 +25,7 @@ import { recentDeploys } from './store/read-lists.ts';
 import { createLog, type Logger } from './telemetry/log.ts';
 import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger, watchEventLoop } from './telemetry/metrics.ts';
 import { createOutbound } from './telemetry/outbound.ts';
+import { startCanary } from './work/canary.ts';
 import type { FromWork, ToWork, WorkData } from './work/thread.ts';
 
 export type App = {
@@ -171,6 +173,15 @@ export async function createApp(
     await stopRest();
     throw error;
   }
+  const canary = startCanary({
+    url: () => server.url,
+    heartbeatUrl: () => heartbeatUrlOf(holder.current),
+    pool,
+    outbound,
+    log,
+    metrics,
+    now,
+  });
   log.info({ url: server.url, role: environment.role, config: holder.current.hash }, `Tocsin listens on ${server.url}`);
 
   async function stopRest(): Promise<void> {
@@ -194,6 +205,7 @@ export async function createApp(
           setTimeout(() => resolve('late'), STOP_WITHIN_MS).unref();
         });
         const drained = (async () => {
+          await canary.stop();
           await server.close();
           await stopRest();
         })();
@@ -204,6 +216,11 @@ export async function createApp(
     },
   };
 }
+
+const heartbeatUrlOf = (config: Config): string | null => {
+  const url = config.tocsin.heartbeat_url;
+  return typeof url === 'object' ? secret(config, url) : (url ?? null);
+};
 
 /** The database may come up later than we do (a compose file, a fail-over): waits for it, loudly, and for nothing else. */
 async function whenReachable<T>(attempt: () => Promise<T>, log: Logger): Promise<T> {

@@ -2,6 +2,7 @@ import { markAlert } from './correlate/life.ts';
 import { pointOf } from './correlate/place.ts';
 import { type DecideAlert, type Decided, decide } from './decide/decide.ts';
 import { type Alert, alertKey, type Verdict } from './domain/alert.ts';
+import { CANARY } from './domain/canary.ts';
 import type { Facts } from './domain/facts.ts';
 import type { Impact, Incident, RootCause } from './domain/incident.ts';
 import type { Degraded, Reason } from './domain/reason.ts';
@@ -11,8 +12,8 @@ import type { Subject } from './enrich/gather.ts';
 import { begin, firstNotify, nextEscalation, shorten } from './escalate/plan.ts';
 import { resolveNotify } from './escalate/resolve-notify.ts';
 import { announce, post, sameTarget } from './notify/announce.ts';
-import { type RouteResult, route, routingOf } from './route/route.ts';
-import { targetLabel } from './route/targets.ts';
+import { type RouteInput, type RouteResult, route, routingOf } from './route/route.ts';
+import { logTarget, targetLabel } from './route/targets.ts';
 import type { Rules } from './rules.ts';
 import { rankCauses } from './score/causes.ts';
 import { suspectDeploys } from './score/deploys.ts';
@@ -132,16 +133,13 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     impact,
   });
   const assigned = state.assignee && 'team' in state.assignee ? state.assignee.team : (state.declared?.team ?? null);
-  const routed = route(
-    {
-      labels: lead?.labels ?? {},
-      service: causes[0]?.service ?? lead?.service ?? declared[0]?.service ?? null,
-      assignedTeam: assigned,
-      priority,
-      impact,
-    },
-    policy,
-  );
+  const routed = routeFor(incident, policy, {
+    labels: lead?.labels ?? {},
+    service: causes[0]?.service ?? lead?.service ?? declared[0]?.service ?? null,
+    assignedTeam: assigned,
+    priority,
+    impact,
+  });
   const recommendations = recommend({
     alerts: lead ? [lead, ...alerts.filter((a) => a !== lead).slice(0, 50)] : [],
     causes,
@@ -185,6 +183,20 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     decided,
     route: routed,
     parts: { priority: priorityReasons, actionability: worth.parts, impact: notes },
+  };
+}
+
+/** The route of the lead; the canary's round ends in the log and wakes nobody. */
+function routeFor(incident: LiveIncident, policy: Rules['policy'], input: RouteInput): RouteResult {
+  const routed = route(input, policy);
+  if (incident.state.tenant !== CANARY) return routed;
+  return {
+    ...routed,
+    targets: [logTarget],
+    fallback: [logTarget],
+    channels: ['log'],
+    escalationPolicy: null,
+    impactTeams: [],
   };
 }
 
@@ -321,7 +333,7 @@ function titleOf(incident: LiveIncident, lead: Alert | null, services: string[])
 function plain(rules: Rules, incident: LiveIncident, degraded: Degraded[]): Judgement {
   const alerts = speaking(incident);
   const lead = alerts[0] ?? null;
-  const routed = route({ labels: lead?.labels ?? {}, service: lead?.service ?? null }, rules.policy);
+  const routed = routeFor(incident, rules.policy, { labels: lead?.labels ?? {}, service: lead?.service ?? null });
   const impact: Impact = {
     revenuePerHour: null,
     currency: null,

@@ -105,12 +105,14 @@ function createRecorder() {
         incidents.set(state.id, { ...doc, status: state.status, mergedInto: state.mergedInto });
       }
       for (const job of effects.notifications) {
+        // A line in the thread under a message is no notification of its own; an acknowledgement edits the message.
+        if (job.kind === 'thread') continue;
         notifications.push({
           at: new Date(job.createdAt).toISOString(),
           channel: job.target.channel,
           target: targetLabel(job.target),
           incidentId: job.incidentId,
-          kind: job.kind,
+          kind: job.kind === 'acknowledge' ? 'update' : job.kind,
           priority: incidents.get(job.incidentId)?.priority ?? null,
         });
       }

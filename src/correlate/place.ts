@@ -1,4 +1,5 @@
 import { type Alert, episodeKey } from '../domain/alert.ts';
+import { CANARY } from '../domain/canary.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as life from './life.ts';
 import type { Correlator, Earlier, Point } from './types.ts';
@@ -43,6 +44,11 @@ export function place(
   const { correlator } = rules;
   const point = pointOf(alert);
 
+  if (alert.tenant === CANARY) {
+    const incident = life.open(world, point.key, CANARY, alert.startsAt, now, fired.trace);
+    life.join(world, incident, alert, now);
+    return incident;
+  }
   const placement = correlator.place(point, now, previous && earlierOf(world, rules, alert, previous, now));
   let home = placement.incidentId ? living(world, placement.incidentId) : null;
   if (home && !takes(home, rules, now)) home = null;

@@ -1,5 +1,6 @@
 import * as life from '../correlate/life.ts';
 import { type Alert, alertKey } from '../domain/alert.ts';
+import { CANARY } from '../domain/canary.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import type { CompiledMatchers } from '../route/matchers.ts';
 import { close, newEpisode, transition, trimAnnotations } from './intake.ts';
@@ -30,7 +31,9 @@ export function takeIn(
   schedule: (alert: Alert) => void,
 ): Fired[] {
   const fired: Fired[] = [];
-  for (const seen of sighting.seen) {
+  for (const sent of sighting.seen) {
+    // Nobody else's tenant: the canary never meets a real alert.
+    const seen = sighting.source === CANARY ? { ...sent, tenant: CANARY } : sent;
     const key = alertKey({ source: sighting.source, fingerprint: seen.fingerprint });
     const known = world.alerts.get(key) ?? null;
     const heartbeat = rules.heartbeats.find((h) => h.match.matches(seen.labels)) ?? null;

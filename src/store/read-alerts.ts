@@ -58,7 +58,7 @@ export async function listAlerts(db: Db, filter: AlertFilter, paging: Paging): P
             array[to_char(a.received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), a.source, a.fingerprint]
               as position
        from alerts a
-      where a.is_current
+      where a.is_current and a.source <> 'tocsin-canary'
         and ($1::text[] is null or a.status = any ($1))
         and ($2::text[] is null or a.service = any ($2))
         and ($3::text[] is null or a.alertname = any ($3))
