@@ -48,7 +48,9 @@ export type Client = {
   /** Never rejects. `signal` ends the waiting, not the request: its answer still serves the next one who asks. */
   ask(ask: Ask, signal?: AbortSignal): Promise<Answer>;
   /** What this server was found to (not) understand, so that it is asked in that way first next time. */
-  learned: Map<string, boolean>;
+  learned: Map<string, string>;
+  /** False in a replay: time is simulated, and how long an answer took must not matter. */
+  live: boolean;
 };
 
 export type ClientDeps = {
@@ -110,7 +112,7 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
     const login = credentials(server, config());
     if (login === null) return { answer: fail('limit', 'the secret that its auth refers to is not set'), bytes: 0 };
     const base = server.url.replace(/\/+$/, '');
-    const form = new URLSearchParams(ask.params.map(([name, value]) => [name, value]));
+    const form = new URLSearchParams(ask.params.map(([name, value]): [string, string] => [name, value]));
     const get = form.size === 0 || form.toString().length <= LONGEST_URL;
     const result = await outbound.request({
       method: get ? 'GET' : 'POST',
@@ -208,6 +210,7 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
     name: server.name,
     server,
     learned: new Map(),
+    live: clock !== null,
     async ask(ask, signal) {
       const key = `${ask.weight} ${ask.key ?? `${ask.path} ${JSON.stringify(ask.params)}`}`;
       let entry = entries.get(key);

@@ -1,0 +1,95 @@
+import { emptyGraph } from '../correlate/graph.ts';
+import type { ServiceGraph } from '../correlate/types.ts';
+import type { Facts } from '../domain/facts.ts';
+import type { LeadMetrics } from '../domain/metrics.ts';
+import type { Degraded } from '../domain/reason.ts';
+import type { FactSource, Subject } from './gather.ts';
+import type { Client, Failure } from './prometheus/client.ts';
+import { goldenSignals } from './prometheus/golden.ts';
+import { type JudgeSeries, leadFacts } from './prometheus/lead.ts';
+import { createServers, type Servers, type ServersDeps } from './prometheus/servers.ts';
+import { serviceMetrics } from './prometheus/service-metrics.ts';
+import { targetsDown } from './prometheus/targets.ts';
+import { leadText, targetsText } from './prometheus/words.ts';
+
+export type PrometheusSourceDeps = Omit<ServersDeps, 'clock'> & {
+  /** Epoch ms of the real clock; null in a replay, whose subjects bring their own time and whose answers are all waited for. */
+  now: (() => number) | null;
+  /** The service graph in force: metrics of what an incident's services call count too. */
+  graph?: () => ServiceGraph;
+  /** Judges the alert's own series, when there is a detector. */
+  anomaly?: JudgeSeries;
+  /** Clients shared with the deploy and topology watch; made here when left out. */
+  servers?: Servers;
+};
+
+/** Facts that came so shortly before the deadline still count; those that did not are said to be missing. */
+const SHARE_OF_DEADLINE = 0.9;
+
+/**
+ * What the alert's own Prometheus says: value, threshold, trend, onset and plot of its series, targets that are down, the
+ * golden signals, and which metrics of the services around left their usual range. Parts that fail cost only themselves and
+ * are named in `degraded` as `prometheus:<server>`.
+ */
+export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource & { servers: Servers } {
+  const servers = deps.servers ?? createServers({ ...deps, clock: deps.now });
+  const graph = deps.graph ?? emptyGraph;
+
+  async function gather(subject: Subject, given: AbortSignal): Promise<Partial<Facts>> {
+    const alert = subject.lead;
+    if (!alert) return {};
+    const client = servers.of(alert);
+    if (!client) return {};
+    const config = deps.config();
+    const signal = client.live
+      ? AbortSignal.any([given, AbortSignal.timeout(Math.max(1, config.tocsin.enrich.deadline * SHARE_OF_DEADLINE))])
+      : given;
+    const { now } = subject;
+    const [lead, targets, golden, around] = await Promise.all([
+      leadFacts(client, alert, { now, signal }, deps.anomaly),
+      targetsDown(client, alert, { now, signal }),
+      goldenSignals(client, subject, config.tocsin.enrich.golden_signals, signal),
+      subject.services.length === 0
+        ? { metrics: [], failure: null }
+        : serviceMetrics(client, subject, { graph: graph(), labelNames: config.tocsin.labels }, signal),
+    ]);
+    const shown = show(lead.metrics, lead.raw, targets.down, golden.shown);
+    return {
+      lead: shown,
+      serviceMetrics: [...around.metrics, ...golden.metrics],
+      degraded: degradedBy(client, [
+        ['', lead.failure],
+        ['', targets.failure],
+        ['service metrics: ', around.failure],
+        ['golden signals: ', golden.failure],
+      ]),
+    };
+  }
+
+  return { name: 'prometheus', gather, servers };
+}
+
+/** What goes into `incident.metrics`: the whole record, and the one line that every message shows. */
+function show(
+  metrics: LeadMetrics | null,
+  raw: number | null,
+  down: LeadMetrics['targetsDown'],
+  golden: LeadMetrics['goldenSignals'],
+): Record<string, unknown> {
+  if (metrics && raw !== null) {
+    const prometheus = { ...metrics, targetsDown: down, goldenSignals: golden };
+    const text = leadText({ ...prometheus, raw });
+    return { prometheus: { ...prometheus, text }, text };
+  }
+  const text = targetsText(down).join('; ');
+  return { ...(text === '' ? {} : { text }), ...(golden.length > 0 ? { goldenSignals: golden } : {}) };
+}
+
+/** One note per server, about what weighs most; that it is slow or down is said once, not once a part. */
+function degradedBy(client: Client, failures: [string, Failure | null][]): Degraded[] {
+  const first = failures.find(([, failure]) => failure !== null);
+  if (!first) return [];
+  const outage = failures.find(([, failure]) => failure?.kind === 'unanswered');
+  const reason = outage ? outage[1]!.reason : `${first[0]}${first[1]!.reason}`;
+  return [{ stage: `prometheus:${client.name}`, reason }];
+}
