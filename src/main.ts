@@ -148,6 +148,29 @@ program
   });
 
 program
+  .command('import')
+  .description('take services from Backstage, OpenSLO or CSV into the business context, below what is written by hand')
+  .argument('<file...>', 'catalog-info.yaml, OpenSLO v1 YAML, or a table whose name ends in .csv')
+  .addOption(config())
+  .option('--out <file>', 'add the facts to this business-context.yaml instead of the folder imported/')
+  .option('--dry-run', 'say what would be imported and change nothing')
+  .addOption(json())
+  .action(async (files: string[], options: { config?: string; out?: string; dryRun?: boolean; json?: boolean }) => {
+    const { runImport } = await import('./cli/import.ts');
+    const { out: file = null, dryRun = false } = options;
+    process.exitCode = runImport({
+      files,
+      dir: configDir(options),
+      env,
+      file,
+      dryRun,
+      json: options.json ?? false,
+      out,
+      err,
+    });
+  });
+
+program
   .command('migrate')
   .description('bring the database schema up to this release (serve does so by itself)')
   .addOption(json())

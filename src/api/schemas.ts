@@ -322,6 +322,8 @@ export const TopologyAnswer = z.object({
       catalogued: z.boolean(),
       firing: z.number().int(),
       worstSeverity: Severity.nullable(),
+      /** What the catalogue says of the service, by field; `source` is native, openslo, backstage or csv. */
+      facts: z.record(z.string(), z.object({ value: z.unknown(), source: z.string(), from: z.string() })),
     }),
   ),
   edges: z.array(

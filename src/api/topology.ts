@@ -1,4 +1,4 @@
-import type { Config } from '../config/schema.ts';
+import type { Config, Provenance, Service } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import { type Severity, worse } from '../domain/severity.ts';
 import type { TopologyAnswer } from './schemas.ts';
@@ -7,7 +7,7 @@ type Firing = { service: string; namespace: string | null; firing: number; worst
 
 /**
  * The service graph as it is used now, with what the catalogue knows of each service and how many alerts fire there; and
- * what the catalogue does not know. An edge's `source` is `config` when the catalogue declares it, else `learned`.
+ * what the catalogue does not know. `facts` are the catalogue's, each with its source. An edge's `source` is `config` when the catalogue declares it, else `learned`.
  */
 export function topologyView(config: Config, graph: ServiceGraph, firing: readonly Firing[]): TopologyAnswer {
   const { services } = config.business;
@@ -23,6 +23,7 @@ export function topologyView(config: Config, graph: ServiceGraph, firing: readon
       catalogued: known !== undefined,
       firing: 0,
       worstSeverity: null,
+      facts: known ? factsOf(known, config.provenance[service] ?? {}) : {},
     };
     nodes.set(key, node);
     return node;
@@ -60,3 +61,11 @@ export function topologyView(config: Config, graph: ServiceGraph, firing: readon
     },
   };
 }
+
+const factsOf = (service: Service, origin: Provenance[string]): TopologyAnswer['nodes'][number]['facts'] =>
+  Object.fromEntries(
+    Object.entries(origin).map(([field, { source, from }]) => [
+      field,
+      { value: service[field as keyof Service], source, from },
+    ]),
+  );

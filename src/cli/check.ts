@@ -23,7 +23,7 @@ export type CheckOptions = {
 /**
  * `tocsin check [--online] [--json]`: every fault of the tree on `err`, or the tree in a few words on `out`. Gives the exit
  * code: 0 fine, 1 a fault (or, online, a system that refused us), 2 no such folder. With `json` all of it is one object on
- * `out`.
+ * `out`, with the `sources` of every fact about a service.
  */
 export async function runCheck({ dir, online, json, out, err, env }: CheckOptions): Promise<number> {
   const loaded = loadConfig(dir, env);
@@ -33,7 +33,10 @@ export async function runCheck({ dir, online, json, out, err, env }: CheckOption
   const code = loaded.ok ? (failed ? 1 : 0) : loaded.unusable ? 2 : 1;
   if (json) {
     const hash = loaded.ok ? loaded.config.hash : null;
-    out(`${JSON.stringify({ ok: code === 0, dir, hash, faults, warnings: loaded.warnings, probes }, null, 2)}\n`);
+    const sources = loaded.ok ? loaded.config.provenance : {};
+    out(
+      `${JSON.stringify({ ok: code === 0, dir, hash, faults, warnings: loaded.warnings, probes, sources }, null, 2)}\n`,
+    );
     return code;
   }
   for (const fault of faults) err(`${formatFault(fault)}\n`);
@@ -49,10 +52,12 @@ const asWarning = (fault: Fault): string => formatFault({ ...fault, message: `no
 
 function summary(config: Config): string {
   const count = (n: number, one: string, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
-  const { business, routing, suppression, patterns } = config;
+  const { business, routing, suppression, patterns, provenance } = config;
+  const imported = Object.values(provenance).filter((facts) => Object.values(facts).some((f) => f.source !== 'native'));
   const held = suppression.maintenance_windows.length + suppression.noise.length + suppression.business_hours.length;
   return [
-    count(Object.keys(business.services).length, 'service'),
+    count(Object.keys(business.services).length, 'service') +
+      (imported.length > 0 ? ` (${imported.length} with imported facts)` : ''),
     count(Object.keys(routing.teams).length, 'team'),
     count(Object.keys(routing.escalation_policies).length, 'escalation policy', 'escalation policies'),
     count(Object.keys(routing.schedules).length, 'schedule'),

@@ -365,18 +365,15 @@ const Handover = z
     'this is not a time of handover; write "Mon 09:00" for a weekly rotation, "09:00" for a daily one',
   );
 
+export const TeamEntry = z.strictObject({
+  slack: z.string().optional().describe('a channel: "#sre" or its id'),
+  pagerduty: SecretRef.optional().describe('the routing key of an Events API v2 integration'),
+  email: z.array(MailAddress).optional(),
+  webhook: z.array(Name).optional(),
+});
+
 export const RoutingFile = z.strictObject({
-  teams: z
-    .record(
-      z.string().min(1),
-      z.strictObject({
-        slack: z.string().optional().describe('a channel: "#sre" or its id'),
-        pagerduty: SecretRef.optional().describe('the routing key of an Events API v2 integration'),
-        email: z.array(MailAddress).optional(),
-        webhook: z.array(Name).optional(),
-      }),
-    )
-    .default({}),
+  teams: z.record(z.string().min(1), TeamEntry).default({}),
   people: z
     .record(
       z.string().min(1),

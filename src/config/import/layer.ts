@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Document } from 'yaml';
 import { z } from 'zod';
 import type { Fault } from '../fault.ts';
-import { factSources, RoutingFile, Service } from '../schema.ts';
+import { factSources, Service, TeamEntry } from '../schema.ts';
 import { schemaFaults } from '../schema-faults.ts';
 import { parseYaml, unread, type YamlFile } from '../yaml-file.ts';
 
@@ -20,14 +20,18 @@ const facts = (shape: z.ZodRawShape) =>
   z.strictObject(
     Object.fromEntries(Object.entries(shape).map(([name, schema]) => [name, fact(schema as z.ZodType).optional()])),
   );
-const Team = (RoutingFile.shape.teams.unwrap() as unknown as { valueType: z.ZodObject }).valueType;
+/** What a catalogue may say of a team. */
+const { slack, email } = TeamEntry.shape;
+export const teamShape = { slack, email };
+/** Lists are facts that several places add to (`dependencyOf` is written at the other end). */
+export const lists: ReadonlySet<string> = new Set(['depends_on', 'dashboards', 'email']);
 
 /** One imported file: what it says, fact by fact, and where in it each stands. */
 export const LayerFile = z.strictObject({
   source: z.enum(['openslo', 'backstage', 'csv']),
   file: z.string().describe('the file this was imported from'),
   services: z.record(z.string().min(1), facts(Service.shape)).default({}),
-  teams: z.record(z.string().min(1), facts({ slack: Team.shape.slack!, email: Team.shape.email! })).default({}),
+  teams: z.record(z.string().min(1), facts(teamShape)).default({}),
 });
 
 export type Fact = { value: unknown; from: string };
@@ -41,6 +45,10 @@ export type Layer = {
 };
 /** A layer as `loadConfig` found it; its values are validated, durations are milliseconds. */
 export type FoundLayer = Layer & { name: string; yaml: YamlFile };
+
+/** Most trusted first. */
+export const bySource = (a: { source: ImportSource }, b: { source: ImportSource }): number =>
+  factSources.indexOf(a.source) - factSources.indexOf(b.source);
 
 /** The name of a layer: the imported file's path with its folders, so that a second import of it replaces the first. */
 export const layerName = (file: string, source: ImportSource): string => {
@@ -87,11 +95,8 @@ export function readLayers(dir: string): { layers: FoundLayer[]; faults: Fault[]
     if (parsed.success) layers.push({ ...(parsed.data as Layer), name, yaml });
     else faults.push(...schemaFaults(yaml, LayerFile, parsed.error.issues));
   }
-  layers.sort(
-    (a, b) =>
-      factSources.indexOf(a.source) - factSources.indexOf(b.source) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-  );
-  return { layers, faults };
+  // The names come sorted, and a sort keeps the order of equals.
+  return { layers: layers.sort(bySource), faults };
 }
 
 /** The layer files of a folder by name; none when there is no such folder, or none that can be read. */

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Fault } from '../fault.ts';
 import type { BusinessFile, Provenance, RoutingFile, Service } from '../schema.ts';
 import type { YamlFile } from '../yaml-file.ts';
-import { type Fact, type FoundLayer, importedFolder } from './layer.ts';
+import { type Fact, type FoundLayer, importedFolder, lists } from './layer.ts';
 
 export type Merged = {
   services: BusinessFile['services'];
@@ -11,9 +11,6 @@ export type Merged = {
   /** Two files of one source that disagree: the first one counts, and somebody should know. */
   warnings: Fault[];
 };
-
-/** Lists are facts that several files of one source add to (`dependencyOf` is written at the other end). */
-const lists = new Set(['depends_on', 'dashboards']);
 
 /**
  * Lays the imported facts under the hand-written ones, field by field: native > openslo > backstage > csv, and of two files
@@ -39,7 +36,9 @@ export function mergeLayers(
     services[name] = { depends_on: [], dashboards: [], ...own, ...values } as Service;
     provenance[name] = from;
   }
-  return { services, teams: mergeTeams(native.teams, layers), provenance, warnings };
+  const teams = mergeTeams(native.teams, layers);
+  for (const layer of layers) warnings.push(...unknownNames(layer, services, teams, provenance));
+  return { services, teams, provenance, warnings };
 }
 
 /** The fields that business-context.yaml gives a service a value for, each with its place. */
@@ -90,6 +89,39 @@ function disagreement(layer: FoundLayer, service: string, field: string, fact: F
     message: `${field} of "${service}" is ${said(fact)} here and ${said(first)} in another import; the latter counts`,
     instead: `Correct one of the two and import it again, remove its file from ${importedFolder}/, or write the right value in business-context.yaml.`,
   };
+}
+
+/** What a hand-written tree is warned of, for the imported facts that count. */
+function unknownNames(
+  layer: FoundLayer,
+  services: BusinessFile['services'],
+  teams: RoutingFile['teams'],
+  provenance: Provenance,
+): Fault[] {
+  const warnings: Fault[] = [];
+  for (const name of Object.keys(layer.services)) {
+    const counts = (field: string) => provenance[name]![field]?.source === layer.source;
+    const { owner, depends_on: callees } = services[name]!;
+    const say = (field: string, message: string, instead: string) => {
+      if (!Object.hasOwn(layer.services[name]!, field) || !counts(field)) return;
+      const at = layer.yaml.place(['services', name, field], 'key');
+      warnings.push({ file: layer.yaml.file, ...at, message, instead });
+    };
+    if (owner !== undefined && !Object.hasOwn(teams, owner) && Object.keys(teams).length > 0)
+      say(
+        'owner',
+        `the owner "${owner}" of "${name}" is no team of routing.yaml: its alerts go to default_team`,
+        `Add ${owner} to \`teams\` in routing.yaml.`,
+      );
+    const strangers = callees.filter((callee) => !Object.hasOwn(services, callee));
+    if (strangers.length > 0)
+      say(
+        'depends_on',
+        `"${name}" depends on ${strangers.join(', ')}, which ${strangers.length === 1 ? 'is' : 'are'} not catalogued`,
+        'Import them too, or add them to `services` in business-context.yaml.',
+      );
+  }
+  return warnings;
 }
 
 function mergeTeams(native: RoutingFile['teams'], layers: readonly FoundLayer[]): RoutingFile['teams'] {
