@@ -84,7 +84,7 @@ export function softmax(scores: readonly number[]): number[] {
   return exps.map((e) => e / total);
 }
 
-/** Platt scaling on the log odds, monotone, so it never changes the order. */
+/** Platt scaling on the log odds, monotone within an incident, so it never changes the order. */
 export function calibrate(share: number, { platt }: CausesWeights): number {
   const p = Math.min(1 - 1e-6, Math.max(1e-6, share));
   return 1 / (1 + Math.exp(-(platt.a * Math.log(p / (1 - p)) + platt.b)));

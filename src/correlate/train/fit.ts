@@ -3,14 +3,19 @@ export type Choice = { group: string; weight: number; rows: number[][]; right: n
 
 /**
  * Conditional logit (McFadden 1974): weights w that make softmax(rows · w) put the right candidate first, by gradient descent
- * with momentum on the mean negative log likelihood + ridge · |w − start|². Deterministic.
+ * with momentum on the mean negative log likelihood + Σ ridge · (w − start)². Deterministic.
  */
-export function fitChoices(choices: readonly Choice[], start: readonly number[], ridge: number, steps = 250): number[] {
+export function fitChoices(
+  choices: readonly Choice[],
+  start: readonly number[],
+  ridge: readonly number[],
+  steps = 250,
+): number[] {
   const w = [...start];
   const velocity = w.map(() => 0);
   const total = choices.reduce((sum, c) => sum + c.weight, 0) || 1;
   for (let step = 0; step < steps; step += 1) {
-    const gradient = w.map((x, k) => 2 * ridge * (x - start[k]!));
+    const gradient = w.map((x, k) => 2 * ridge[k]! * (x - start[k]!));
     for (const { rows, right, weight } of choices) {
       const scores = rows.map((row) => dot(row, w));
       const best = scores.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -38,18 +43,17 @@ export const dot = (a: readonly number[], b: readonly number[]): number => {
 };
 
 /** One prediction to calibrate on: the log odds of its share, and whether it was right. */
-export type Prediction = { group: string; weight: number; logit: number; right: boolean };
+export type Prediction = { group: string; logit: number; right: boolean };
 
 /** Platt scaling (Platt 1999): a, b of σ(a·x + b), with a weak prior that the shares are right as they are. */
 export function fitPlatt(predictions: readonly Prediction[]): { a: number; b: number } {
   let a = 1;
   let b = 0;
-  const total = predictions.reduce((sum, p) => sum + p.weight, 0) || 1;
   for (let step = 0; step < 2000; step += 1) {
     let da = 0.02 * (a - 1);
     let db = 0.02 * b;
-    for (const { logit, right, weight } of predictions) {
-      const residual = ((1 / (1 + Math.exp(-(a * logit + b))) - (right ? 1 : 0)) * weight) / total;
+    for (const { logit, right } of predictions) {
+      const residual = (1 / (1 + Math.exp(-(a * logit + b))) - (right ? 1 : 0)) / Math.max(1, predictions.length);
       da += residual * logit;
       db += residual;
     }

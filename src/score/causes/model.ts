@@ -13,6 +13,7 @@ export const signalNames = [
   'trafficOnly',
   'commonCaller',
   'silent',
+  'silentReach',
   'sharedCallee',
   'early',
   'deploy',

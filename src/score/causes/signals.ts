@@ -119,6 +119,11 @@ export function candidatesOf(input: CausesInput, model: CausesModel): Candidate[
 
   const all = [...found.values()];
   const metrics = metricView(all);
+  view.widest = all.reduce(
+    (max, c) =>
+      c.alerts.length + c.calledIn.length > 0 ? max : Math.max(max, input.graph.callees(c.service, c.namespace).length),
+    0,
+  );
   for (const c of all) {
     alertSignals(c, view, input, model, reach);
     metricSignals(c, metrics, reach);
@@ -136,6 +141,8 @@ type View = {
   symptomatic: Candidate[];
   /** Services of each rule, for depth among equals. */
   byRule: Map<string, Candidate[]>;
+  /** Most direct callees of any silent candidate. */
+  widest: number;
   calls: number;
   errors: number;
   firstOnset: number;
@@ -169,6 +176,7 @@ function viewOf(
     mentioned,
     symptomatic: telling.length > 0 ? telling : mentioned,
     byRule,
+    widest: 0,
     calls,
     errors,
     firstOnset: input.alerts.reduce((min, a) => Math.min(min, a.startsAt), Infinity),
@@ -207,6 +215,7 @@ function alertSignals(
   signals.trafficOnly = kinds.length > 0 && c.calledIn.length === 0 && kinds.every((k) => k === 'traffic') ? 1 : 0;
   signals.commonCaller = commonCaller(c, view, input.graph);
   signals.silent = named ? 0 : 1;
+  if (!named && view.widest > 0) signals.silentReach = input.graph.callees(c.service, c.namespace).length / view.widest;
   signals.sharedCallee = !named && view.symptomatic.length > 1 && above.length === view.symptomatic.length ? 1 : 0;
   const onsets = [...c.alerts, ...c.calledIn].map((a) => a.startsAt);
   signals.early = named ? Math.exp(-(onsets.reduce((a, b) => Math.min(a, b), Infinity) - view.firstOnset) / 60_000) : 0;
