@@ -34,17 +34,21 @@ function linesOf(message: Message): [string, string][] {
         ? `${stateLine(message)}: ${message.mergedInto.url}`
         : stateLine(message),
     ],
+    ['Policy', message.held],
     ['Impact', message.impact],
+    ['Now', message.trend],
     [
       'Since',
       message.resolved
         ? `${utc(message.since)} to ${utc(message.resolved.at)} (${inWords(message.resolved.lastedMs)})`
-        : utc(message.since),
+        : `${utc(message.since)}${message.began === null ? '' : ` (its own series says ${utc(message.began)})`}`,
     ],
-    ['Now', message.trend],
+    ['No clear cause', message.unclear],
     ...message.suspects.map((suspect, index): [string, string] => [
-      index > 0 ? 'Or' : suspect.clear ? 'Likeliest cause' : 'No clear cause; best guess',
-      [suspect.text, ...suspect.evidence, suspect.chain].filter((part) => part !== null).join('; '),
+      index > 0 ? 'Or' : suspect.clear ? 'Likeliest cause' : 'Candidate',
+      (suspect.clear ? [suspect.text, ...suspect.evidence, suspect.chain] : [suspect.text])
+        .filter((part) => part !== null)
+        .join('; '),
     ]),
     ...message.deploys.map((deploy, index): [string, string] => [
       'Changed',
@@ -57,13 +61,13 @@ function linesOf(message: Message): [string, string][] {
     ['Runbook', message.links.runbook],
     ['Dashboard', message.links.dashboard],
     ['Alerts', message.counts],
-    ...(message.alerts.length > 1
+    ...(message.grouped
       ? message.alerts.map((alert): [string, string] => [
           '',
-          `${alert.status} ${alert.severity} ${alert.alertname}${alert.service ? ` (${alert.service})` : ''}`,
+          `${alert.status} ${alert.severity} ${alert.alertname}${alert.service ? ` (${alert.service})` : ''}${alert.count > 1 ? ` ×${alert.count}` : ''}`,
         ])
       : []),
-    ['', message.alerts.length > 1 && message.more ? `and ${message.more} more` : null],
+    ['', message.grouped && message.more ? `and ${message.more} more` : null],
     ['Owner', message.assignee ? `${message.assignee} (${message.team})` : message.team],
     [
       'Escalates next',
@@ -72,7 +76,6 @@ function linesOf(message: Message): [string, string][] {
         : null,
     ],
     ['History', message.similar],
-    ['Policy', message.held],
     ...message.degraded.map((line): [string, string] => ['Not known', line]),
   ];
   return lines.filter((line): line is [string, string] => line[1] !== null && line[1] !== '');

@@ -2,15 +2,18 @@ import { createHash } from 'node:crypto';
 import type { Incident, IncidentDeploy, RootCause } from '../domain/incident.ts';
 import type { Severity } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
+import { historyOf } from './history-words.ts';
+import { metricsOf, trendOf } from './metric-words.ts';
 import { grouped, inWords, plain, safeUrl, utc } from './text.ts';
 
-/** One alert of the incident as a message lists it, worst first. `startsAt` is epoch ms. */
+/** Alerts of the incident that a message lists as one line, worst first; `startsAt` of the earliest, epoch ms. */
 export type AlertLine = {
   alertname: string;
   service: string | null;
   severity: Severity;
   status: 'firing' | 'resolved';
   startsAt: number;
+  count: number;
 };
 
 export type MessageExtras = {
@@ -22,6 +25,8 @@ export type MessageExtras = {
   alerts: readonly AlertLine[];
   /** The incident this one was merged into, when it was. */
   elder: { id: string; number: number; title: string } | null;
+  /** The picture that Slack holds for this message, when it does. */
+  picture?: { file: string; alt: string } | null;
 };
 
 type MessageState = 'open' | 'acknowledged' | 'resolved' | 'merged';
@@ -41,10 +46,17 @@ export type Message = {
   headline: string;
   /** Who and what it costs, or null when nothing is known. */
   impact: string | null;
+  /** The same for a lock screen: who and what, no risks. */
+  toll: string | null;
   since: number;
+  /** When the fault really began by its own series, where that is a minute or more before the first alert. */
+  began: number | null;
   /** Value against threshold and where it is going, when a metrics source said so. */
   trend: string | null;
+  /** Ranked; the first is `clear` when it may be called the likeliest cause. */
   suspects: { text: string; clear: boolean; evidence: string[]; chain: string | null }[];
+  /** Why there is no clear cause, or null when there is one or nothing is known at all. */
+  unclear: string | null;
   deploys: { text: string; url: string | null }[];
   action: { text: string; why: string | null } | null;
   counts: string;
@@ -53,8 +65,9 @@ export type Message = {
   grouped: boolean;
   /** How many more alerts there are than are listed. */
   more: number;
+  /** What is known of incidents like it, the first of its kind included. */
   similar: string | null;
-  /** What policy says against this message, and whether it was obeyed. */
+  /** What policy would have done with this message, where it is to be marked (mode `assist`), or did (`active`). */
   held: string | null;
   degraded: string[];
   team: string;
@@ -66,6 +79,7 @@ export type Message = {
   mergedInto: { text: string; url: string | null } | null;
   links: { incident: string | null; runbook: string | null; dashboard: string | null };
   timeline: { at: number; text: string }[];
+  picture: { file: string; alt: string } | null;
   cluster: string | null;
   configHash: string;
 };
@@ -84,31 +98,58 @@ function headlineOf(incident: Incident): string {
   return `${incident.severity.toUpperCase()} ${title}${named ? '' : ` · ${plain(service, 30)}`}`;
 }
 
-/** Impact in the reader's units; money only in the currency it was given in, and only where it was given. */
-function impactOf({ impact }: Incident): string | null {
+/** Whom it hits and what it costs an hour, in the reader's units; money only in the currency it was given in. */
+function tollOf({ impact, status }: Incident): string[] {
+  const parts: string[] = [];
+  if (impact.affectedUsers) parts.push(`${grouped(impact.affectedUsers)} users`);
+  if (impact.currency && status === 'resolved' && impact.totalRevenueImpact)
+    parts.push(`at most ${grouped(impact.totalRevenueImpact)} ${impact.currency} lost`);
+  if (impact.currency && status !== 'resolved' && impact.revenuePerHour)
+    parts.push(`${grouped(impact.revenuePerHour)} ${impact.currency}/h at stake`);
+  return parts;
+}
+
+function impactOf(incident: Incident): string | null {
+  const { impact, status } = incident;
   const parts: string[] = [];
   if (impact.customerImpact && impact.customerImpact !== 'none') parts.push(`${impact.customerImpact} customer impact`);
-  if (impact.affectedUsers) parts.push(`${grouped(impact.affectedUsers)} users`);
-  if (impact.revenuePerHour && impact.currency)
-    parts.push(`${grouped(impact.revenuePerHour)} ${impact.currency}/h at stake`);
-  const usual = impact.estimatedDurationSeconds;
-  if (impact.totalRevenueImpact && impact.currency) {
-    const lasting = usual ? ` if it lasts the usual ${inWords(usual.p50 * 1000)}` : '';
-    parts.push(`about ${grouped(impact.totalRevenueImpact)} ${impact.currency}${lasting}`);
-  }
+  parts.push(...tollOf(incident));
   if (impact.slaBreachRisk === 'high' || impact.slaBreachRisk === 'medium')
     parts.push(`SLO breach risk ${impact.slaBreachRisk}`);
-  if (impact.cascadeRisk === 'high') parts.push('likely to spread');
+  if (impact.cascadeRisk === 'high' && status !== 'resolved') parts.push('likely to spread');
   if (impact.regulatoryRisk) parts.push('regulated service');
   return parts.length ? plain(parts.join(' · '), 400) : null;
 }
 
-function suspectOf(cause: RootCause): Message['suspects'][number] {
+/** Below this a candidate is only the tail of a list. */
+const worthNaming = 0.1;
+
+/** Alone and without evidence of another kind the suspect is only the alert said twice. */
+const isEcho = (incident: Incident, cause: RootCause): boolean =>
+  incident.alertCount <= 1 &&
+  cause.deployId === null &&
+  (cause.alertname === null || cause.alertname === incident.lead.alertname) &&
+  !cause.evidence.some((line) => line.kind !== 'time');
+
+function suspectsOf(incident: Incident): Pick<Message, 'suspects' | 'unclear'> {
+  const [top, ...rest] = incident.rootCauses;
+  if (!top) return { suspects: [], unclear: null };
+  if (isEcho(incident, top)) return { suspects: [], unclear: 'this is the only alert so far' };
+  const clear = top.confidence !== 'low';
+  const others = rest.slice(0, 2).filter((cause) => cause.probability >= worthNaming);
+  return {
+    suspects: [top, ...others].map((cause, index) => suspectOf(cause, clear && index === 0)),
+    unclear: clear ? null : 'nothing stands out',
+  };
+}
+
+function suspectOf(cause: RootCause, clear: boolean): Message['suspects'][number] {
   const what = cause.alertname ? `${cause.service} (${cause.alertname})` : cause.service;
   const evidence = [...cause.evidence].sort((a, b) => b.weight - a.weight).slice(0, 3);
+  const sure = clear ? `, ${cause.confidence} confidence` : '';
   return {
-    text: plain(`${plain(what, 140)}, ${percent(cause.probability)}, ${cause.confidence} confidence`, 200),
-    clear: cause.confidence !== 'low',
+    text: plain(`${plain(what, 140)}, ${percent(cause.probability)}${sure}`, 200),
+    clear,
     evidence: evidence.map((line) => plain(line.text, 200)),
     chain:
       cause.causalChain.length > 1
@@ -130,35 +171,31 @@ function deployOf(deploy: IncidentDeploy): Message['deploys'][number] {
   const version = deploy.version ?? deploy.commit?.slice(0, 12) ?? deploy.id;
   const was = deploy.previousVersion ? ` (was ${plain(deploy.previousVersion, 40)})` : '';
   const by = deploy.author ? ` by ${plain(deploy.author, 60)}` : '';
+  const what = deploy.rollback === true ? 'rollback to' : 'deploy';
   return {
-    text: plain(`${when} deploy ${plain(version, 60)} of ${plain(deploy.service, 60)}${was}${by}`, 260),
+    text: plain(`${when} ${what} ${plain(version, 60)} of ${plain(deploy.service, 60)}${was}${by}`, 260),
     url: safeUrl(deploy.url),
   };
 }
 
-function similarOf(incident: Incident): string | null {
-  const [best] = incident.similarIncidents;
-  if (!best) return null;
-  const lasted = best.durationSeconds === null ? '' : `, lasted ${inWords(best.durationSeconds * 1000)}`;
-  const ended = best.endedBy ? `, ended by ${plain(best.endedBy, 80)}` : '';
-  const count = incident.similarIncidents.length;
-  const times = count > 1 ? ` (${count} alike)` : '';
-  return plain(`Seen before: #${best.number} ${plain(best.title, 100)}${lasted}${ended}${times}`, 320);
-}
-
+/** In shadow and pass-through everything is sent as if there were no policy, so the message does not speak of it. */
 function heldOf({ decision }: Incident): string | null {
-  if (decision.verdict !== 'suppress') return null;
+  if (decision.verdict !== 'suppress' || (decision.mode !== 'assist' && decision.mode !== 'active')) return null;
   const because = decision.reasons
     .map((reason) => plain(reason.text, 120))
     .slice(0, 3)
     .join('; ');
-  const words = {
-    passthrough: 'Sent plainly (pass-through); policy would hold it back',
-    shadow: 'Policy would have held this back (shadow mode, so it was sent)',
-    assist: 'Probably noise (assist mode marks it and sends it)',
-    active: 'Held back by policy',
-  }[decision.mode];
+  const words = decision.mode === 'assist' ? 'Would have been held back' : 'Held back by policy';
   return plain(because ? `${words}: ${because}` : words, 420);
+}
+
+/** Whom the next step tells, as people say it: `primary (schedule)`, `team sre`, `ana`. */
+function receiverWords(notify: string): string {
+  const [kind, ...rest] = notify.split(':');
+  const name = plain(rest.join(':'), 60);
+  if (!name) return notify === 'team' ? 'the team' : plain(notify, 60);
+  if (kind === 'schedule') return `${name} (schedule)`;
+  return kind === 'team' ? `team ${name}` : name;
 }
 
 function countsOf(incident: Incident): string {
@@ -175,13 +212,16 @@ const stateOf = (incident: Incident): MessageState => (incident.mergedInto ? 'me
 /** The message of an incident as it is now. Pure: the same incident and extras give the same message. */
 export function buildMessage(incident: Incident, extras: MessageExtras): Message {
   const state = stateOf(incident);
+  const done = incident.status === 'resolved';
   const [recommendation] = incident.recommendations;
+  const metrics = metricsOf(incident);
+  const since = ms(incident.startedAt);
+  const onset = metrics?.onsetAt ? ms(metrics.onsetAt) : since;
   const shown = extras.alerts.slice(0, 5).map((alert) => ({
     ...alert,
     alertname: plain(alert.alertname, 80),
     service: alert.service === null ? null : plain(alert.service, 60),
   }));
-  const done = incident.status === 'resolved';
   return {
     incidentId: incident.id,
     number: incident.number,
@@ -190,9 +230,12 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     priority: incident.priority,
     headline: headlineOf(incident),
     impact: impactOf(incident),
-    since: ms(incident.startedAt),
-    trend: typeof incident.metrics.text === 'string' ? plain(incident.metrics.text, 300) : null,
-    suspects: incident.rootCauses.slice(0, 3).map(suspectOf),
+    toll: tollOf(incident).join(' · ') || null,
+    since,
+    began: since - onset >= 60_000 ? onset : null,
+    // What stood there when it was looked at last says nothing of an incident that is over.
+    trend: metrics && !done ? trendOf(metrics) : null,
+    ...suspectsOf(incident),
     deploys: [...incident.deploys]
       .sort((a, b) => b.suspicion - a.suspicion)
       .slice(0, 3)
@@ -203,8 +246,8 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     counts: countsOf(incident),
     alerts: shown,
     grouped: incident.alertCount > 1,
-    more: Math.max(0, incident.alertCount - shown.length),
-    similar: similarOf(incident),
+    more: Math.max(0, incident.alertCount - shown.reduce((sum, { count }) => sum + count, 0)),
+    similar: historyOf(incident),
     held: heldOf(incident),
     degraded: incident.degraded.slice(0, 6).map(({ stage, reason }) => plain(`${plain(stage, 40)}: ${reason}`, 160)),
     team: plain(incident.team, 60),
@@ -213,7 +256,7 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
       incident.nextEscalation && incident.status === 'open'
         ? {
             at: ms(incident.nextEscalation.at),
-            notify: incident.nextEscalation.notify.slice(0, 5).map((n) => plain(n, 60)),
+            notify: incident.nextEscalation.notify.slice(0, 5).map(receiverWords),
           }
         : null,
     acknowledged:
@@ -243,6 +286,7 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
       dashboard: safeUrl(incident.lead.dashboard),
     },
     timeline: extras.timeline.slice(-20).map((entry) => ({ at: entry.at, text: plain(entry.text, 240) })),
+    picture: extras.picture ? { file: extras.picture.file, alt: plain(extras.picture.alt, 400) } : null,
     cluster: incident.lead.labels.cluster ? plain(incident.lead.labels.cluster, 60) : null,
     configHash: incident.configHash.slice(0, 8),
   };
@@ -260,15 +304,21 @@ export function stateLine(message: Message): string {
   return message.state === 'acknowledged' ? 'Acknowledged' : 'Firing';
 }
 
-/** The line for a lock screen, a log and a mail preview: everything that decides "get up, hand over or sleep". */
+/**
+ * The line for a lock screen, a log and a mail preview: everything that decides "get up, hand over or sleep", the most
+ * decisive first, because a phone shows some 150 characters of it.
+ */
 export function oneLine(message: Message): string {
   const [suspect] = message.suspects;
+  const open = message.state === 'open';
   const parts = [
-    message.state === 'open' ? message.headline : `${stateLine(message)}: ${message.headline}`,
-    message.impact,
-    message.state === 'open' && suspect?.clear ? `suspect ${suspect.text}` : null,
-    message.state === 'open' && message.deploys[0] ? `began ${message.deploys[0].text}` : null,
-    message.state === 'open' ? `since ${utc(message.since)}` : null,
+    open ? message.headline : `${stateLine(message)}: ${message.headline}`,
+    message.toll,
+    open ? message.trend : null,
+    open && message.deploys[0] ? `began ${message.deploys[0].text}` : null,
+    open && suspect?.clear ? `suspect ${suspect.text}` : null,
+    open ? message.held : null,
+    open ? `since ${utc(message.since)}` : null,
     `#${message.number}`,
   ];
   return parts.filter((part) => part !== null).join(' | ');

@@ -43,16 +43,19 @@ export function renderPagerDuty(message: Message, lead: { service: string | null
     impact: message.impact,
     since: utc(message.since),
     trend: message.trend,
+    began: message.began === null ? null : utc(message.began),
     suspects: message.suspects.map((suspect) => ({
       suspect: suspect.text,
       evidence: suspect.evidence,
       chain: suspect.chain,
     })),
+    no_clear_cause: message.unclear,
     changed: message.deploys.map((deploy) => deploy.text),
     first_action: message.action?.text ?? null,
     alerts: message.counts,
     worst_alerts: message.alerts.map(
-      (alert) => `${alert.severity} ${alert.alertname}${alert.service ? ` (${alert.service})` : ''}`,
+      (alert) =>
+        `${alert.severity} ${alert.alertname}${alert.service ? ` (${alert.service})` : ''}${alert.count > 1 ? ` ×${alert.count}` : ''}`,
     ),
     seen_before: message.similar,
     policy: message.held,

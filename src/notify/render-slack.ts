@@ -1,7 +1,7 @@
 import type { AlertLine, Message } from './message.ts';
 import { oneLine, stateLine } from './message.ts';
 import { silenceChoices, silenceValue, slackActions } from './slack-actions.ts';
-import { cut, inWords, plain, slackLink, slackText, slackTime } from './text.ts';
+import { cut, grouped, inWords, plain, slackLink, slackText, slackTime } from './text.ts';
 
 type Text = { type: 'mrkdwn'; text: string; verbatim: true } | { type: 'plain_text'; text: string; emoji?: boolean };
 type Option = { text: Text; value: string };
@@ -15,6 +15,7 @@ type SlackBlock =
   | { type: 'header'; text: Text }
   | { type: 'section'; text: Text }
   | { type: 'context'; elements: Element[] }
+  | { type: 'image'; slack_file: { id: string }; alt_text: string }
   | { type: 'actions'; block_id: string; elements: Element[] };
 
 export type SlackMessage = { text: string; blocks: SlackBlock[] };
@@ -68,33 +69,33 @@ function headerOf(message: Message): SlackBlock {
 }
 
 function stateOf(message: Message): SlackBlock {
+  const began = message.began === null ? '' : ` (its own series says ${slackTime(message.began)})`;
   const since = message.resolved
     ? `From ${slackTime(message.since)} to ${slackTime(message.resolved.at)}, ${inWords(message.resolved.lastedMs)}`
-    : `Since ${slackTime(message.since)}`;
+    : `*Since* ${slackTime(message.since)}${began}`;
   const merged = message.mergedInto
     ? `Goes on in ${slackLink(message.mergedInto.url, message.mergedInto.text, 300)}`
     : null;
   return section([
     merged,
+    message.held ? `⚠ *${slackText(message.held, 600)}*` : null,
     message.impact ? `*Impact:* ${slackText(message.impact, 600)}` : null,
-    `${since}${message.trend ? ` · ${slackText(message.trend, 500)}` : ''}`,
+    message.trend ? `*Now:* ${slackText(message.trend, 500)}` : null,
+    since,
   ]);
 }
 
 function causeOf(message: Message): SlackBlock | null {
   const [first, ...others] = message.suspects;
-  if (!first && message.deploys.length === 0) return null;
   const lines: (string | null)[] = [];
   if (first?.clear) {
     lines.push(`*Likeliest cause:* ${slackText(first.text, 300)}`);
     if (first.chain) lines.push(slackText(first.chain, 400));
     for (const evidence of first.evidence) lines.push(`• ${slackText(evidence, 300)}`);
     if (others.length) lines.push(`Also possible: ${others.map((other) => slackText(other.text, 200)).join('; ')}`);
-  } else if (first) {
-    lines.push(
-      '*No clear cause.*',
-      `Best guesses: ${message.suspects.map((other) => slackText(other.text, 200)).join('; ')}`,
-    );
+  } else if (message.unclear) {
+    lines.push(`*No clear cause:* ${slackText(message.unclear, 200)}`);
+    if (first) lines.push(`Candidates: ${message.suspects.map((other) => slackText(other.text, 200)).join('; ')}`);
   }
   for (const [index, deploy] of message.deploys.entries()) {
     const text = slackText(index === 0 ? `Began ${deploy.text}` : deploy.text, 400);
@@ -102,7 +103,7 @@ function causeOf(message: Message): SlackBlock | null {
       `${index === 0 ? '*Changed:* ' : '• '}${text}${deploy.url ? ` (${slackLink(deploy.url, 'diff', 20)})` : ''}`,
     );
   }
-  return section(lines);
+  return lines.length ? section(lines) : null;
 }
 
 function actionOf(message: Message): SlackBlock | null {
@@ -120,53 +121,57 @@ function actionOf(message: Message): SlackBlock | null {
 }
 
 function alertsOf(message: Message): SlackBlock {
+  const over = message.state === 'resolved' || message.state === 'merged';
   const lines = message.alerts.map((alert) => {
     const name = alert.service ? `${alert.alertname} (${alert.service})` : alert.alertname;
-    const over = alert.status === 'resolved' ? ' resolved' : '';
-    return `${alert.status === 'resolved' ? '🟢' : dot[alert.severity]} ${slackText(name, 200)}${over}`;
+    const times = alert.count > 1 ? ` ×${grouped(alert.count)}` : '';
+    const ended = alert.status === 'resolved' ? ' resolved' : '';
+    return `${alert.status === 'resolved' ? '🟢' : dot[alert.severity]} ${slackText(name, 200)}${times}${ended}`;
   });
-  // One alert is the headline already; a list of one would only repeat it.
-  const list = message.alerts.length > 1 ? lines : [];
-  const more = list.length && message.more ? `…and ${message.more} more` : null;
+  // One alert is the headline already; a list of one would only repeat it, and one of what is over helps nobody.
+  const list = message.grouped && !over ? lines : [];
+  const more = list.length && message.more ? `…and ${grouped(message.more)} more` : null;
   return section([slackText(message.counts, 500), ...list, more]);
 }
 
-function whoOf(message: Message): SlackBlock | null {
+function whoOf(message: Message): string {
   if (message.state === 'merged' || message.state === 'resolved') {
-    return message.acknowledged ? context([`Was acknowledged by ${slackText(message.acknowledged.by, 120)}`]) : null;
+    return message.acknowledged ? `Was acknowledged by ${slackText(message.acknowledged.by, 120)}` : '';
   }
   const next = message.nextEscalation;
   const owner = message.assignee ? `${message.assignee} (${message.team})` : message.team;
-  return context([
-    [
-      `Owner: ${slackText(owner, 200)}`,
-      message.acknowledged
-        ? `acknowledged by ${slackText(message.acknowledged.by, 120)} ${slackTime(message.acknowledged.at)}`
-        : null,
-      message.snoozedUntil ? `snoozed until ${slackTime(message.snoozedUntil)}` : null,
-      next ? `next: ${slackText(next.notify.join(', '), 300)} at ${slackTime(next.at)}` : null,
-    ]
-      .filter((part) => part !== null)
-      .join(' · '),
-  ]);
+  return [
+    `Owner: ${slackText(owner, 200)}`,
+    message.acknowledged
+      ? `acknowledged by ${slackText(message.acknowledged.by, 120)} ${slackTime(message.acknowledged.at)}`
+      : null,
+    message.snoozedUntil ? `snoozed until ${slackTime(message.snoozedUntil)}` : null,
+    next ? `escalates to ${slackText(next.notify.join(', '), 300)} ${slackTime(next.at)}` : null,
+  ]
+    .filter((part) => part !== null)
+    .join(' · ');
 }
 
 function notesOf(message: Message): SlackBlock | null {
   const lines = [
+    whoOf(message),
     message.similar ? slackText(message.similar, 500) : null,
-    message.held ? slackText(message.held, 600) : null,
     ...message.degraded.map((line) => `⚠ not known: ${slackText(line, 240)}`),
-  ].filter((line) => line !== null);
+  ].filter((line) => line);
   return lines.length ? context(lines) : null;
 }
+
+const pictureOf = ({ picture }: Message): SlackBlock | null =>
+  picture && { type: 'image', slack_file: { id: picture.file }, alt_text: picture.alt };
 
 function footerOf(message: Message): SlackBlock {
   return context([
     [
-      slackLink(message.links.incident, `#${message.number}`, 40),
+      slackLink(message.links.incident, `Incident #${message.number}`, 40),
       `priority ${message.priority}`,
       message.cluster ? slackText(message.cluster, 120) : null,
-      slackText(message.incidentId, 200),
+      // With a link the id is in it.
+      message.links.incident ? null : slackText(message.incidentId, 200),
       `config ${slackText(message.configHash, 20)}`,
     ]
       .filter((part) => part !== null)
@@ -219,13 +224,13 @@ export function renderSlack(message: Message, options: SlackOptions): SlackMessa
     stateOf(message),
     cause,
     action,
+    pictureOf(message),
     alerts,
-    whoOf(message),
     options.interactive && live ? buttonsOf(message) : null,
     notes,
     footerOf(message),
   ].filter((block) => block !== null);
-  for (const spare of [notes, alerts, cause, action]) {
+  for (const spare of [alerts, notes, cause, action]) {
     if (JSON.stringify(blocks).length <= budget) break;
     if (spare && blocks.includes(spare)) blocks.splice(blocks.indexOf(spare), 1);
   }

@@ -42,23 +42,34 @@ export async function pagesWaiting(db: Db, incidentId: string): Promise<Target[]
   return rows;
 }
 
-/** The worst alerts of an incident, firing ones first; of each its latest episode there. `startsAt` is epoch ms. */
+/**
+ * The worst alerts of an incident, firing ones first, those alike (rule, service, severity, state) as one with their
+ * `count`; of each alert its latest episode there. `startsAt` is that of the earliest, epoch ms.
+ */
 export async function worstAlerts(
   db: Db,
   incidentId: string,
   limit: number,
 ): Promise<
-  { alertname: string; service: string | null; severity: Severity; status: 'firing' | 'resolved'; startsAt: number }[]
+  {
+    alertname: string;
+    service: string | null;
+    severity: Severity;
+    status: 'firing' | 'resolved';
+    startsAt: number;
+    count: number;
+  }[]
 > {
   const { rows } = await db.query(
-    `select a.alertname, a.service, a.severity, a.status, a.starts_at
+    `select a.alertname, a.service, a.severity, a.status, min(a.starts_at) as starts_at, count(*) as count
      from (
-       select distinct on (m.source, m.fingerprint) m.alertname, m.service, m.severity, m.status, m.starts_at, m.fingerprint
+       select distinct on (m.source, m.fingerprint) m.alertname, m.service, m.severity, m.status, m.starts_at
        from alerts m where m.incident_id = $1
        order by m.source, m.fingerprint, m.starts_at desc
      ) a
-     order by a.status, array_position(array['critical', 'high', 'medium', 'low', 'info'], a.severity), a.starts_at,
-              a.alertname, a.fingerprint
+     group by a.alertname, a.service, a.severity, a.status
+     order by a.status, array_position(array['critical', 'high', 'medium', 'low', 'info'], a.severity), min(a.starts_at),
+              a.alertname, a.service
      limit $2`,
     [incidentId, limit],
   );
@@ -68,6 +79,7 @@ export async function worstAlerts(
     severity: row.severity,
     status: row.status,
     startsAt: row.starts_at.getTime(),
+    count: Number(row.count),
   }));
 }
 

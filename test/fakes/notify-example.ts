@@ -1,6 +1,40 @@
 import type { Incident } from '../../src/domain/incident.ts';
+import type { LeadMetrics } from '../../src/domain/metrics.ts';
 import type { NotificationJob, NotificationKind, Target } from '../../src/domain/notification.ts';
 import type { AlertLine, MessageExtras } from '../../src/notify/message.ts';
+
+const onset = Date.parse('2026-11-20T03:07:00Z');
+
+/** An hour of an error rate that leaves its 1 % at 03:07 and climbs by 1.2 % a minute. */
+export const leadMetrics = (changes: Partial<LeadMetrics> = {}): LeadMetrics => ({
+  server: 'main',
+  expression: 'sum(rate(http_requests_total{code=~"5.."}[5m])) / sum(rate(http_requests_total[5m]))',
+  operator: '>',
+  threshold: 0.05,
+  labels: { service: 'checkout' },
+  value: 0.124,
+  valueAt: '2026-11-20T03:19:00.000Z',
+  onsetAt: '2026-11-20T03:07:00.000Z',
+  valueAtOnset: 0.014,
+  distance: 0.074,
+  distanceRatio: 1.48,
+  trend: { direction: 'rising', slopePerMinute: 0.011, overMinutes: 10 },
+  seriesBeyond: 1,
+  seriesTotal: 6,
+  plot: {
+    start: onset / 1000 - 48 * 60,
+    step: 15,
+    values: Array.from(
+      { length: 240 },
+      (_, index) => 0.012 + 0.004 * Math.sin(index / 3) + Math.max(0, index - 192) * 0.003,
+    ),
+  },
+  anomaly: { score: 0.97, type: 'level shift', expected: { low: 0.006, high: 0.02 }, text: 'far above what is usual' },
+  goldenSignals: [],
+  targetsDown: [],
+  text: 'error rate 12.4 %',
+  ...changes,
+});
 
 /** A believable incident; tests change what they are about. */
 export const incident = (changes: Partial<Incident> = {}): Incident => ({
@@ -114,7 +148,10 @@ export const incident = (changes: Partial<Incident> = {}): Incident => ({
     dashboard: 'https://grafana.example.com/d/payment',
     labels: { alertname: 'PodOOMKilled', service: 'payment', cluster: 'prod-1' },
   },
-  metrics: { text: 'error rate 12 % (threshold 5 %), rising 1.1 % a minute' },
+  metrics: {
+    prometheus: leadMetrics(),
+    history: { incidents: 3, selfResolvedShare: 0, firstEver: false },
+  },
   revision: 3,
   configHash: 'a1b2c3d4e5f60718',
   ...changes,
@@ -127,6 +164,7 @@ export const alerts: AlertLine[] = [
     severity: 'critical',
     status: 'firing',
     startsAt: Date.parse('2026-11-20T03:12:00Z'),
+    count: 1,
   },
   {
     alertname: 'HighErrorRate',
@@ -134,6 +172,7 @@ export const alerts: AlertLine[] = [
     severity: 'high',
     status: 'firing',
     startsAt: Date.parse('2026-11-20T03:12:40Z'),
+    count: 12,
   },
   {
     alertname: 'SlowCheckout',
@@ -141,6 +180,7 @@ export const alerts: AlertLine[] = [
     severity: 'medium',
     status: 'resolved',
     startsAt: Date.parse('2026-11-20T03:13:00Z'),
+    count: 1,
   },
 ];
 

@@ -8,7 +8,14 @@ import { renderPagerDuty } from '../../src/notify/pagerduty.ts';
 import { renderSlack, renderSlackLine } from '../../src/notify/render-slack.ts';
 import { slackActions } from '../../src/notify/slack-actions.ts';
 import { renderWebhook } from '../../src/notify/webhook.ts';
-import { acknowledgedIncident, alerts, extras, incident, resolvedIncident } from '../fakes/notify-example.ts';
+import {
+  acknowledgedIncident,
+  alerts,
+  extras,
+  incident,
+  leadMetrics,
+  resolvedIncident,
+} from '../fakes/notify-example.ts';
 import { slackFaults } from '../fakes/slack-limits.ts';
 
 const slackOf = (doc: Incident, interactive = true) => renderSlack(buildMessage(doc, extras()), { interactive });
@@ -51,17 +58,95 @@ describe('what the reader at 03:00 gets', () => {
 
   test('the lock-screen line decides alone: severity, what, impact, suspect, deploy, since', () => {
     expect(oneLine(buildMessage(incident(), extras()))).toBe(
-      'CRITICAL HighErrorRate on checkout · payment | high customer impact · 40,000 users · 12,000 USD/h at stake · about 6,000 USD if it lasts the usual 30 min · SLO breach risk high · regulated service | suspect payment (PodOOMKilled), 71 %, high confidence | began 5 min after deploy 4f2c of payment (was 3e1b) by ben | since 2026-11-20 03:12 UTC | #42',
+      'CRITICAL HighErrorRate on checkout · payment | 40,000 users · 12,000 USD/h at stake | 12.4 %, 2.5 times the limit of 5 %, getting worse, +1.1 % a minute | began 5 min after deploy 4f2c of payment (was 3e1b) by ben | suspect payment (PodOOMKilled), 71 %, high confidence | since 2026-11-20 03:12 UTC | #42',
     );
   });
 
-  test('a low-confidence cause is called no clear cause', () => {
+  test('a low-confidence cause is called no clear cause, in every channel', () => {
     const [first] = incident().rootCauses;
-    const shown = JSON.stringify(
-      slackOf(incident({ rootCauses: [{ ...first!, confidence: 'low', probability: 0.3 }] })),
+    const message = buildMessage(
+      incident({ rootCauses: [{ ...first!, confidence: 'low', probability: 0.3 }] }),
+      extras(),
     );
-    expect(shown).toContain('No clear cause');
-    expect(shown).not.toContain('Likeliest cause');
+    const said = [
+      JSON.stringify(renderSlack(message, { interactive: true })),
+      renderMail(message, mailOptions).text,
+      JSON.stringify(renderPagerDuty(message, lead)),
+    ];
+    for (const text of said) {
+      expect(text).toMatch(/no.clear.cause/i);
+      expect(text).not.toContain('Likeliest cause');
+    }
+    expect(oneLine(message)).not.toContain('suspect');
+  });
+
+  test('a lone alert is not called its own cause', () => {
+    const alone = {
+      service: 'payment',
+      alertname: 'PodOOMKilled',
+      deployId: null,
+      evidence: [],
+      causalChain: ['payment'],
+    };
+    const doc = incident({
+      alertCount: 1,
+      firingCount: 1,
+      services: ['payment'],
+      rootCauses: [{ ...incident().rootCauses[0]!, ...alone, probability: 0.94 }],
+    });
+    const message = buildMessage(doc, extras({ alerts: alerts.slice(0, 1) }));
+    const shown = JSON.stringify(renderSlack(message, { interactive: true }));
+    expect(shown).toContain('*No clear cause:* this is the only alert so far');
+    expect(shown).not.toContain('94 %');
+    expect(oneLine(message)).not.toContain('suspect');
+    const blamed = buildMessage({ ...doc, rootCauses: incident().rootCauses.slice(0, 1) }, extras());
+    expect(JSON.stringify(renderSlack(blamed, { interactive: true }))).toContain('Likeliest cause');
+  });
+
+  test('the tail of the ranking is not listed as possible', () => {
+    const [first, second] = incident().rootCauses;
+    const text = (probability: number) =>
+      JSON.stringify(slackOf(incident({ rootCauses: [first!, { ...second!, probability }] })));
+    expect(text(0.12)).toContain('Also possible: cart, 12 %');
+    expect(text(0.04)).not.toContain('Also possible');
+  });
+
+  test('the value, its limit and whether it gets worse come before the cause', () => {
+    const { blocks } = slackOf(incident());
+    const at = (text: string) => blocks.findIndex((block) => JSON.stringify(block).includes(text));
+    expect(at('*Now:* 12.4 %, 2.5 times the limit of 5 %, getting worse, +1.1 % a minute')).toBe(1);
+    expect(at('its own series says')).toBe(1);
+    expect(at('Likeliest cause')).toBe(2);
+    expect(at('5 min after deploy 4f2c')).toBe(2);
+    expect(at('*First:*')).toBe(3);
+  });
+
+  test('what happened before is told with the number it rests on; a first time is a fact too', () => {
+    const similar = (changes: Partial<Incident>) => buildMessage(incident(changes), extras()).similar;
+    expect(similar({})).toBe(
+      'Seen 3 times before, median 30 min, 9 of 10 within 1 h 30 min; last #7 HighErrorRate on checkout on 2026-11-02, lasted 25 min, ended by rollback of payment',
+    );
+    const history = (incidents: number, firstEver: boolean, selfResolvedShare: number | null = null) => ({
+      metrics: { history: { incidents, firstEver, selfResolvedShare } },
+      similarIncidents: [],
+    });
+    expect(similar(history(0, true))).toBe('First time ever for this alert');
+    expect(similar(history(0, false))).toBeNull();
+    expect(similar(history(1, false))).toBe('Seen once before');
+    expect(similar(history(5, false, 0.8))).toContain('80 % ended by themselves');
+    expect(similar({ metrics: {} })).toMatch(/^Seen before: #7/);
+  });
+
+  test('money is what is at stake while it lasts and an upper bound afterwards, never a forecast', () => {
+    expect(buildMessage(incident(), extras()).impact).toContain('12,000 USD/h at stake');
+    expect(buildMessage(incident(), extras()).impact).not.toContain('6,000 USD ');
+    expect(buildMessage(resolvedIncident(), extras()).impact).toContain('at most 6,000 USD lost');
+  });
+
+  test('alerts alike are one line with their number', () => {
+    const shown = JSON.stringify(slackOf(incident()));
+    expect(shown).toContain('🟠 HighErrorRate (checkout) ×12');
+    expect(shown).toContain('…and 3 more');
   });
 
   test('without a signing secret there is no button, for it could not work', () => {
@@ -81,16 +166,28 @@ describe('what the reader at 03:00 gets', () => {
     expect(JSON.stringify(renderSlack(message, { interactive: true }))).not.toContain('/api/v1/incidents');
   });
 
-  test('what policy has against it is said in the words of the mode', () => {
-    const decision = {
-      verdict: 'suppress' as const,
-      actionability: 0.1,
-      mode: 'assist' as const,
-      reasons: [{ code: 'noise', text: 'nobody is on call for dev' }],
+  test('assist marks what would have been held back, everywhere; shadow and pass-through send as if nothing was', () => {
+    const doc = (mode: Incident['decision']['mode']) =>
+      incident({
+        decision: {
+          verdict: 'suppress',
+          actionability: 0.1,
+          mode,
+          reasons: [{ code: 'noise', text: 'nobody is on call for dev' }],
+        },
+      });
+    const said = (mode: Incident['decision']['mode']) => {
+      const message = buildMessage(doc(mode), extras());
+      return [
+        JSON.stringify(renderSlack(message, { interactive: true }).blocks),
+        oneLine(message),
+        renderMail(message, mailOptions).text,
+        JSON.stringify(renderPagerDuty(message, lead)),
+      ];
     };
-    expect(JSON.stringify(slackOf(incident({ decision })))).toContain(
-      'Probably noise (assist mode marks it and sends it): nobody is on call for dev',
-    );
+    for (const text of said('assist')) expect(text).toContain('Would have been held back: nobody is on call for dev');
+    for (const mode of ['shadow', 'passthrough'] as const)
+      for (const text of said(mode)) expect(text).not.toMatch(/held/i);
   });
 
   test('the same incident gives the same fingerprint, a change another, a new timeline line the same', () => {
@@ -201,7 +298,7 @@ const withText = (text: string): Incident => {
       dashboard: text,
       labels: { cluster: text },
     },
-    metrics: { text },
+    metrics: { prometheus: leadMetrics({ value: null, text, expression: text }) },
     configHash: text,
   });
 };
