@@ -3,7 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
+import type { Topology } from '../domain/topology.ts';
 import { createHistorySource } from '../enrich/history.ts';
+import { createDeployWatch } from '../enrich/prometheus/deploy-watch.ts';
+import { createPrometheusSource } from '../enrich/prometheus-source.ts';
+import { topologyOf } from '../enrich/topology/edges.ts';
+import { createTopologyWatch } from '../enrich/topology/watch.ts';
 import { type Jobs, startJobs } from '../jobs/start.ts';
 import { type Channels, closeChannels, createChannels } from '../notify/channels.ts';
 import { createDelivery } from '../notify/deliver.ts';
@@ -14,6 +19,7 @@ import { createInbox } from '../store/inbox.ts';
 import { listen } from '../store/listen.ts';
 import { openPool } from '../store/pool.ts';
 import { openShard } from '../store/shard.ts';
+import { readLearnedEdges, saveLearnedEdges } from '../store/topology.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, metricsJson, watchEventLoop } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
@@ -23,6 +29,7 @@ import { createOwner } from './owner.ts';
 export type ToWork = { type: 'config'; config: ConfigTransfer } | { type: 'metrics'; id: number } | { type: 'stop' };
 export type FromWork =
   | { type: 'metrics'; id: number; json: Awaited<ReturnType<typeof metricsJson>> }
+  | { type: 'topology'; topology: Topology }
   | { type: 'stopped' };
 export type WorkData = {
   databaseUrl: string;
@@ -33,6 +40,8 @@ export type WorkData = {
   config: ConfigTransfer;
 };
 
+/** Nothing in the background is urgent; a start, and every short life of the tests, goes without the job engine's 24 MB. */
+const JOBS_AFTER_MS = 120_000;
 const JOBS_RETRY_MS = 30_000;
 
 /**
@@ -49,6 +58,7 @@ async function main(): Promise<void> {
   const models = loadModels();
 
   let config: Config = fromTransfer(data.config);
+  let learned: Topology | null = null;
   let rules: Rules = compileRules(config, models);
   const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
   const channelDeps = { outbound, log };
@@ -70,11 +80,12 @@ async function main(): Promise<void> {
       await sleep(ms, undefined, { signal }).catch(() => {});
     },
   });
-  const sources = [createHistorySource(pool)];
+  const history = createHistorySource(pool);
+  const prometheus = createPrometheusSource({ config: () => config, outbound, metrics, now, graph: () => rules.graph });
   const owner = createOwner({
     openShard: () => openShard({ url: data.databaseUrl, name: data.shard, log, auditKey: data.auditKey, now }),
     rules: () => rules,
-    sources: () => sources,
+    sources: () => (config.tocsin.prometheus.length > 0 ? [prometheus, history] : [history]),
     onNotifications: delivery.kick,
     log,
     metrics,
@@ -89,6 +100,19 @@ async function main(): Promise<void> {
     metrics,
     now,
   });
+  const watched = { config: () => config, servers: prometheus.servers, owns: owner.owns, log, now };
+  const deploys = createDeployWatch({ ...watched, append: (item) => inbox.append(item) });
+  const topology = createTopologyWatch({
+    ...watched,
+    load: () => readLearnedEdges(pool),
+    save: (edges) => saveLearnedEdges(pool, edges),
+    onChange(edges) {
+      learned = topologyOf(edges);
+      rules = compileRules(config, models, { topology: learned });
+      owner.reconfigure();
+      port.postMessage({ type: 'topology', topology: learned } satisfies FromWork);
+    },
+  });
   const listener = listen(
     data.databaseUrl,
     ['tocsin_inbox', 'tocsin_outbox'],
@@ -102,8 +126,11 @@ async function main(): Promise<void> {
   owner.start();
   delivery.start();
   reconciler.start();
+  deploys.start();
+  topology.start();
   let jobs: Jobs | null = null;
   const jobsStarting = (async () => {
+    await sleep(JOBS_AFTER_MS, undefined, { signal: stopping }).catch(() => {});
     while (!stopping.aborted) {
       try {
         jobs = await startJobs({
@@ -123,7 +150,7 @@ async function main(): Promise<void> {
   })();
 
   async function stop(): Promise<void> {
-    await reconciler.stop();
+    await Promise.all([reconciler.stop(), deploys.stop(), topology.stop()]);
     ending.abort();
     await jobsStarting;
     await jobs?.stop();
@@ -146,7 +173,7 @@ async function main(): Promise<void> {
       );
     } else if (message.type === 'config') {
       config = fromTransfer(message.config);
-      rules = compileRules(config, models);
+      rules = compileRules(config, models, { topology: learned });
       const old = channels;
       channels = createChannels(config, channelDeps);
       void closeChannels(old);
