@@ -1,7 +1,7 @@
 import { type AnomalyType, classify } from './classify.ts';
 import { combine, tailEvidence } from './evidence.ts';
 import { type ForestJson, fitForest, forestFromJSON, type IsolationForest } from './isolationForest.ts';
-import { type Look, type Looks, lookAt, lookNames } from './looks.ts';
+import { type Look, type Looks, lookAt, lookNames, minWidths } from './looks.ts';
 import type { AnomalyModel } from './model.ts';
 import { createRolling, type Rolling } from './rolling.ts';
 import { dayMs, usualAt, weekMs } from './season.ts';
@@ -133,7 +133,7 @@ function judge(state: State, model: AnomalyModel, t: number, given: number): Ano
   const deviation = expected ? clamp((value - expected.centre) / expected.sigma, 1000) : 0;
 
   const evidence = gatherEvidence(state, model, looks);
-  const raw = combine(Object.values(evidence));
+  const W=+(process.env.W??-1);let raw;if(W>=0){const {forest=0,...r}=evidence;raw=combine(Object.values(r));if(raw>1)raw+=W*Math.max(0,forest-1);}else raw=combine(Object.values(evidence));
   const shown = announce(counts, model, raw);
   const strength = toScore(raw, model);
   const type = strength >= judged ? classify({ value, values, deviation, evidence, looks }) : null;
@@ -163,7 +163,7 @@ function gatherEvidence(state: State, model: AnomalyModel, looks: Looks): Partia
   const found: Partial<Record<Look | 'forest', number>> = {};
   const weigh = (name: Look | 'forest', x: number): void => {
     if (Number.isNaN(x) || !model.looks.includes(name)) return;
-    found[name] = tailEvidence(state.pasts[name], x, model.tailShare, model.minPoints);
+    found[name] = tailEvidence(state.pasts[name], x, model.tailShare, model.minPoints, minWidths[name]);
     state.pasts[name].push(x);
   };
   for (const name of lookNames) weigh(name, looks[name]);

@@ -8,9 +8,16 @@ const evidenceLimit = 30;
  * Up to the share `tailShare` of largest past values that is their rank; beyond, an exponential tail fitted to those that
  * exceed it (peaks over threshold: Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017,
  * with shape 0, because with some 40 excesses a fitted shape made scores jump). A past that already had spikes has a long
- * tail, so one more of them is little news. 0 with fewer than `minPoints` past values.
+ * tail, so one more of them is little news. The tail is taken to be at least `minWidth` wide. 0 with fewer than `minPoints`
+ * past values.
  */
-export function tailEvidence(past: Rolling, value: number, tailShare: number, minPoints: number): number {
+export function tailEvidence(
+  past: Rolling,
+  value: number,
+  tailShare: number,
+  minPoints: number,
+  minWidth = 1e-12,
+): number {
   const n = past.size();
   if (n < minPoints) return 0;
   const excesses = Math.max(4, Math.round(n * tailShare));
@@ -23,7 +30,7 @@ export function tailEvidence(past: Rolling, value: number, tailShare: number, mi
     sum / excesses,
     0.05 * (past.quantile(0.75) - past.quantile(0.25)),
     1e-3 * Math.abs(from),
-    1e-12,
+    minWidth,
   );
   const log = -Math.log((excesses + 0.5) / (n + 1)) + (value - from) / width;
   return Math.min(evidenceLimit, log / Math.LN10);

@@ -21,6 +21,12 @@ export type Look = (typeof lookNames)[number];
 export type Looks = Record<Look, number>;
 
 /**
+ * Narrowest tail of each look (units of the look) where its own past does not give one. Stillness: 0.7 doublings, so that
+ * in a series that never repeated a value some 16 equal ones are an anomaly and two or three are chance.
+ */
+export const minWidths: Partial<Record<Look | 'forest', number>> = { flat: 0.7 };
+
+/**
  * What the new `value` shows against the `values` before it (newest last, itself not among them). `seasonal` is the value
  * usual at this time of day or week, or null; `run` how many points in a row, this one included, have had this value.
  */
@@ -37,7 +43,7 @@ export function lookAt(value: number, values: Rolling, seasonal: number | null, 
     'median-shift': have < 84 ? Number.NaN : Math.abs(median(v, 0, 12) - median(v, 12, 84)),
     variation: have < 13 ? Number.NaN : variation(v, 0, 12),
     seasonal: seasonal === null ? Number.NaN : Math.abs(value - seasonal),
-    flat: run,
+    flat: Math.log2(run),
   };
 }
 
