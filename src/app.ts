@@ -11,6 +11,7 @@ import { loadModels } from './config/models.ts';
 import type { Config } from './config/schema.ts';
 import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
+import type { Topology } from './domain/topology.ts';
 import { receiveRouter } from './receive/door.ts';
 import { answerSlack } from './respond/answer-slack.ts';
 import { compileRules } from './rules.ts';
@@ -58,6 +59,7 @@ export async function createApp(
   for (const warning of loaded.config.warnings) log.info({}, warning);
   const holder = createConfigHolder(loaded.config, load);
   const models = loadModels();
+  let learned: Topology | null = null;
   let rules = compileRules(holder.current, models);
   const now = () => Date.now();
 
@@ -93,10 +95,14 @@ export async function createApp(
           },
           log,
           () => metrics.threadRestarts.inc(),
+          (topology) => {
+            learned = topology;
+            rules = compileRules(holder.current, models, { topology });
+          },
         );
 
   holder.subscribe((config) => {
-    rules = compileRules(config, models);
+    rules = compileRules(config, models, { topology: learned });
     setConfig(metrics, config.hash, now());
     work?.send({ type: 'config', config: toTransfer(config) });
   });
@@ -250,6 +256,7 @@ function startWork(
   data: Omit<WorkData, 'config'> & { config: () => WorkData['config'] },
   log: Logger,
   onRestart: () => void,
+  onTopology: (topology: Topology) => void,
 ): Work {
   let stopping = false;
   let worker: Worker | null = null;
@@ -270,6 +277,8 @@ function startWork(
       if (message.type === 'metrics') {
         waiting.get(message.id)?.(message.json);
         waiting.delete(message.id);
+      } else if (message.type === 'topology') {
+        onTopology(message.topology);
       }
     });
     started.on('error', (error) => log.error({ err: error }, 'the work thread failed'));

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Who reports deploys, each with its own shape of body. */
-export type DeploySender = 'api' | 'pagerduty' | 'github' | 'gitlab' | 'argocd' | 'cdevents';
+/** Who reports deploys, each with its own shape of body; `prometheus` is our own watch of metrics. */
+export type DeploySender = 'api' | 'pagerduty' | 'github' | 'gitlab' | 'argocd' | 'cdevents' | 'prometheus';
 
 /**
  * What an inbox item of kind `deploy` holds: the body as text and the few headers its adapter needs. Credentials and

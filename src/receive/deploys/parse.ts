@@ -8,6 +8,7 @@ import { fromGithub } from './github.ts';
 import { fromGitlab } from './gitlab.ts';
 import { normalise } from './normalise.ts';
 import { fromPagerDuty } from './pagerduty.ts';
+import { fromPrometheus, prometheusSource } from './prometheus.ts';
 
 export type DeployHints = {
   /** Lower-case header names; GitHub's `x-github-event` is the one that is needed. */
@@ -33,6 +34,7 @@ const adapters: Record<DeploySender, (body: unknown, hints: DeployHints) => Foun
   gitlab: fromGitlab,
   argocd: fromArgocd,
   cdevents: fromCdevents,
+  prometheus: fromPrometheus,
 };
 
 /**
@@ -49,8 +51,9 @@ export function parseDeploys(
   const found = adapters[sender](body, hints);
   const catalogue = new Map([...(hints.services ?? [])].map((name) => [name.toLowerCase(), name]));
   const parsed: ParsedDeploys = { deploys: [], faults: found.faults ?? [], notes: [] };
+  const source = sender === 'prometheus' ? prometheusSource(body) : sender;
   for (const draft of found.drafts) {
-    const made = normalise(draft, { source: sender, receivedAt, catalogue });
+    const made = normalise(draft, { source, receivedAt, catalogue });
     if ('fault' in made) {
       parsed.faults.push(made.fault);
     } else {
