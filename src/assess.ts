@@ -20,6 +20,7 @@ import { suspectDeploys } from './score/deploys.ts';
 import { assessImpact } from './score/impact.ts';
 import { actionability, priorityOf, tierOf } from './score/priority.ts';
 import { recommend, runbookOf, webAddress } from './score/recommend.ts';
+import { clearSuspect } from './score/similar.ts';
 
 /** What one assessment came to, for outcomes and tests. */
 export type Judgement = { doc: Incident; decided: Decided; route: RouteResult; parts: Record<string, unknown> };
@@ -65,6 +66,7 @@ export function subjectOf(incident: LiveIncident, now: number): Subject {
     lead,
     services: servicesOf(incident.members.values()),
     alerts: alerts.slice(0, SUBJECT_ALERTS),
+    suspect: doc ? clearSuspect(doc) : null,
   };
 }
 

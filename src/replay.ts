@@ -10,6 +10,7 @@ import { emptyLedger, type Ledger } from './domain/ledger.ts';
 import type { Reason } from './domain/reason.ts';
 import { StreamLine } from './domain/stream.ts';
 import { type FactSource, gather } from './enrich/gather.ts';
+import { createReplayHistory } from './enrich/history-replay.ts';
 import { createEngine, type Engine, type Input } from './pipeline.ts';
 import { decode, deploysOf } from './receive/decode.ts';
 import { targetLabel } from './route/targets.ts';
@@ -145,7 +146,8 @@ export type ReplayOptions = {
 
 /**
  * Runs a recorded stream through the engine in simulated time: between two lines every timer that falls due fires at its own
- * time. No store, no side effects; the only calls out are those of `sources`.
+ * time. What the run itself brought about so far is its history. No store, no side effects; the only calls out are those of
+ * `sources`.
  */
 export async function replay(
   lines: AsyncIterable<{ line: number; entry: StreamLine }>,
@@ -154,6 +156,8 @@ export async function replay(
   const { rules, sources = [], deadlineMs = 30_000, progress } = options;
   const engine: Engine = createEngine(rules);
   const recorder = createRecorder();
+  const history = createReplayHistory();
+  const asked = [...sources, history.source];
   const took: number[] = [];
   let changes = 0;
   let clock = 0;
@@ -163,10 +167,11 @@ export async function replay(
   async function settle(now: number): Promise<void> {
     engine.advance(now);
     for (let subjects = engine.requests(now); subjects.length > 0; subjects = engine.requests(now)) {
-      for (const subject of subjects)
-        engine.assess(subject.incidentId, await gather(sources, subject, deadlineMs), now);
+      for (const subject of subjects) engine.assess(subject.incidentId, await gather(asked, subject, deadlineMs), now);
     }
-    recorder.take(engine.takeEffects(now));
+    const effects = engine.takeEffects(now);
+    history.observe(effects);
+    recorder.take(effects);
   }
 
   /** Lets simulated time pass up to `until`, timer by timer. */

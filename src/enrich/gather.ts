@@ -12,6 +12,8 @@ export type Subject = {
   services: { service: string; namespace: string | null }[];
   /** Firing alerts, worst first, at most `SUBJECT_ALERTS`. */
   alerts: Alert[];
+  /** The service suspected so far; absent before the first assessment, null when nothing clear was found. */
+  suspect?: string | null;
 };
 
 /**

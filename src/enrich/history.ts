@@ -1,10 +1,20 @@
 import type pg from 'pg';
 import type { Facts } from '../domain/facts.ts';
-import { ruleHistory, similarIncidents } from '../store/history.ts';
+import type { SimilarIncident } from '../domain/incident.ts';
+import { percentile, similarity } from '../score/similar.ts';
+import {
+  type Ending,
+  endings,
+  type HistoryQuery,
+  type PastIncident,
+  pastIncidents,
+  type RuleHistory,
+  ruleHistory,
+} from '../store/history.ts';
 import type { FactSource, Subject } from './gather.ts';
 
 const SHOWN = 3;
-/** Two queries an incident; in a storm of unrelated alerts the database is needed for the alerts themselves. */
+/** Two or three queries an incident; in a storm of unrelated alerts the database is needed for the alerts themselves. */
 const IN_FLIGHT = 4;
 const WAITING = 64;
 /** The past changes slowly: one answer serves an incident's revisions for this long. */
@@ -12,8 +22,20 @@ const FRESH_MS = 5 * 60_000;
 const REMEMBERED = 2_000;
 const LEAST_SIMILAR = 0.5;
 
+/** Where the past is looked up: the store, or in a replay the run itself. */
+export type Past = {
+  incidents(query: HistoryQuery): Promise<PastIncident[]>;
+  rule(query: HistoryQuery): Promise<RuleHistory>;
+  endings(ids: readonly string[]): Promise<Map<string, Ending>>;
+};
+
 /** What happened before: similar incidents, how they ended, how long they took, and whether this is the first of its kind. */
 export function createHistorySource(pool: pg.Pool): FactSource {
+  const past: Past = {
+    incidents: (query) => pastIncidents(pool, query),
+    rule: (query) => ruleHistory(pool, query),
+    endings: (ids) => endings(pool, ids),
+  };
   const answers = new Map<string, { at: number; facts: Partial<Facts> }>();
   const queue: (() => void)[] = [];
   let running = 0;
@@ -32,30 +54,17 @@ export function createHistorySource(pool: pg.Pool): FactSource {
     else running -= 1;
   }
 
-  async function look({ lead, incidentId, now }: Subject): Promise<Partial<Facts>> {
-    if (!lead) return {};
-    const query = { rule: lead.alertname, service: lead.service, before: now, incidentId };
-    const similar = await similarIncidents(pool, { ...query, labels: lead.labels, limit: SHOWN });
-    const past = await ruleHistory(pool, query);
-    const basis = `${past.n} similar incident${past.n === 1 ? '' : 's'}`;
-    return {
-      similar: similar.filter((one) => one.similarity >= LEAST_SIMILAR),
-      duration: past.durationSeconds ? { ...past.durationSeconds, basis } : null,
-      firstEver: past.firstEver,
-      lead: { history: { incidents: past.n, selfResolvedShare: past.selfResolvedShare, firstEver: past.firstEver } },
-    };
-  }
-
   return {
     name: 'history',
     async gather(subject, signal) {
-      const key = `${subject.incidentId} ${subject.lead?.alertname} ${subject.lead?.service}`;
+      const { incidentId, lead, suspect = null } = subject;
+      const key = `${incidentId} ${lead?.alertname} ${lead?.service} ${suspect}`;
       const known = answers.get(key);
       if (known && subject.now - known.at < FRESH_MS) return known.facts;
       await turn();
       try {
         if (signal.aborted) return {};
-        const facts = await look(subject);
+        const facts = await lookBack(past, subject);
         answers.set(key, { at: subject.now, facts });
         if (answers.size > REMEMBERED) answers.delete(answers.keys().next().value!);
         return facts;
@@ -64,4 +73,77 @@ export function createHistorySource(pool: pg.Pool): FactSource {
       }
     },
   };
+}
+
+/** The facts of history about one incident, wherever the past is kept. */
+export async function lookBack(past: Past, subject: Subject): Promise<Partial<Facts>> {
+  const { lead, incidentId, now, suspect = null } = subject;
+  if (!lead) return {};
+  const query = { rule: lead.alertname, service: lead.service, before: now, incidentId };
+  const described = {
+    labels: lead.labels,
+    text: `${lead.alertname} ${lead.annotations.summary ?? ''}`,
+    suspect,
+  };
+  const near = (await past.incidents(query))
+    .map((one) => ({ one, score: similarity(described, describe(one), sharedWith(one)) }))
+    .filter(({ score }) => score >= LEAST_SIMILAR)
+    .sort((a, b) => b.score - a.score || b.one.startedAt - a.one.startedAt || b.one.number - a.one.number)
+    .slice(0, SHOWN);
+  const ended = await past.endings(near.map(({ one }) => one.id));
+  const rule = await past.rule(query);
+  const { seconds, alone, changes, firstEver } = rule;
+  const n = seconds.length;
+  const duration = n === 0 ? null : { p50: percentile(seconds, 0.5), p90: percentile(seconds, 0.9) };
+  return {
+    similar: near.map(({ one, score }) => shown(one, score, ended.get(one.id))),
+    duration: duration && { ...duration, basis: `${n} similar incident${n === 1 ? '' : 's'}` },
+    firstEver,
+    lead: {
+      history: {
+        incidents: n,
+        selfResolvedShare: n === 0 ? null : Math.round((alone / n) * 1_000) / 1_000,
+        durationSeconds: duration,
+        firstEver,
+        changesLastHour: changes.hour,
+        changesLastDay: changes.day,
+        changesPerDay: Math.round((changes.week / 7) * 10) / 10,
+      },
+    },
+  };
+}
+
+const describe = (one: PastIncident) => ({
+  labels: one.labels,
+  text: `${one.labels.alertname ?? one.title} ${one.summary ?? ''}`,
+  suspect: one.suspect,
+});
+const sharedWith = (one: PastIncident) => ({ rule: one.sameRule, service: one.sameService });
+
+function shown(one: PastIncident, score: number, ending: Ending | undefined): SimilarIncident {
+  return {
+    id: one.id,
+    number: one.number,
+    title: one.title,
+    startedAt: new Date(one.startedAt).toISOString(),
+    durationSeconds: one.resolvedAt === null ? null : Math.round((one.resolvedAt - one.startedAt) / 1_000),
+    similarity: score,
+    endedBy: one.resolvedBy,
+    suspect: one.suspect,
+    ended: endedIn(one, ending),
+  };
+}
+
+/** What ended it, in words; null while it runs. What came last before the end is named, not claimed as the cause. */
+function endedIn({ resolvedAt, resolvedBy }: PastIncident, ending: Ending | undefined): string | null {
+  if (resolvedAt === null) return null;
+  const parts = [resolvedBy === null ? 'it resolved by itself' : `resolved by ${resolvedBy}`];
+  if (ending?.deploy) {
+    const { service, version, rollback, at } = ending.deploy;
+    const minutes = Math.round((resolvedAt - at) / 60_000);
+    const what = rollback ? `a rollback of ${service}` : `a deploy of ${service}`;
+    parts.push(`${minutes} min after ${what}${version ? ` to ${version}` : ''}`);
+  }
+  if (ending?.note) parts.push(`last note: ${ending.note.slice(0, 200)}`);
+  return parts.join(', ');
 }

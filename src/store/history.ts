@@ -1,32 +1,39 @@
 import type pg from 'pg';
-import type { SimilarIncident } from '../domain/incident.ts';
 import { timestamp } from './encode.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 
-/** What is asked about: an alert's rule (`alertname`), service and labels, as it was before `before` (epoch ms). */
+/** What is asked about: an alert's rule (`alertname`) and service, as they were before `before` (epoch ms). */
 export type HistoryQuery = {
   rule: string;
   service: string | null;
-  labels: Readonly<Record<string, string>>;
   before: number;
-  limit: number;
   /** The incident that asks, which is not its own past. */
   incidentId?: string;
 };
 
+/** An incident of the past that shares rule or service with the one that asks. Times are epoch ms. */
+export type PastIncident = {
+  id: string;
+  number: number;
+  title: string;
+  summary: string | null;
+  labels: Record<string, string>;
+  /** Its likeliest cause, unless nothing clear was found. */
+  suspect: string | null;
+  startedAt: number;
+  resolvedAt: number | null;
+  resolvedBy: string | null;
+  sameRule: boolean;
+  /** Null when the one that asks has no service. */
+  sameService: boolean | null;
+};
+
 /** Enough to find the nearest few; each costs one index probe, so the answer takes milliseconds on years of history. */
 const CANDIDATES = 200;
-/** Labels that name a single run of something say nothing about likeness. */
-const EPHEMERAL =
-  /^(alertname|severity|pod|pod_template_hash|container_id|id|uid|instance_id|replica|prometheus|endpoint)$/;
 
-/**
- * Past incidents like this one, most alike first: those that held the same rule on the same service, then those that held
- * the same service. `similarity` (0..1): 0.5 for the rule, 0.3 for the service, 0.2 times the Jaccard index of the lead
- * alerts' labels without those that name a single run (pod, uid and the like).
- */
-export async function similarIncidents(db: Db, query: HistoryQuery): Promise<SimilarIncident[]> {
+/** The latest incidents that held the same rule, here or elsewhere, or the same service, newest first. */
+export async function pastIncidents(db: Db, query: HistoryQuery): Promise<PastIncident[]> {
   const { rows } = await db.query(candidates, [
     query.rule,
     query.service,
@@ -34,23 +41,19 @@ export async function similarIncidents(db: Db, query: HistoryQuery): Promise<Sim
     query.incidentId ?? '',
     CANDIDATES,
   ]);
-  const labels = pairs(query.labels);
-  return rows
-    .map((row): SimilarIncident => {
-      const score =
-        (row.same_rule ? 0.5 : 0) + (row.same_service ? 0.3 : 0) + 0.2 * jaccard(labels, pairs(row.labels ?? {}));
-      return {
-        id: row.id,
-        number: row.number,
-        title: row.title ?? `Incident ${row.number}`,
-        startedAt: row.started_at.toISOString(),
-        durationSeconds: row.resolved_at ? Math.round((row.resolved_at - row.started_at) / 1_000) : null,
-        similarity: Math.round(score * 1_000) / 1_000,
-        endedBy: row.ended_by,
-      };
-    })
-    .sort((a, b) => b.similarity - a.similarity || b.startedAt.localeCompare(a.startedAt) || b.number - a.number)
-    .slice(0, query.limit);
+  return rows.map((row) => ({
+    id: row.id,
+    number: Number(row.number),
+    title: row.title ?? `Incident ${row.number}`,
+    summary: row.summary,
+    labels: row.labels ?? {},
+    suspect: row.suspect,
+    startedAt: row.started_at.getTime(),
+    resolvedAt: row.resolved_at?.getTime() ?? null,
+    resolvedBy: row.ended_by,
+    sameRule: row.same_rule,
+    sameService: query.service === null ? null : row.same_service,
+  }));
 }
 
 // Three roads, each along an index and each limited: the rule on this service, the rule anywhere, this service anyhow.
@@ -72,28 +75,61 @@ with same_both as (
   union all select id, false, true from same_service
 )
 select i.id, i.number, i.title, i.started_at, i.resolved_at, i.state ->> 'resolvedBy' as ended_by,
-       i.doc #> '{lead,labels}' as labels, f.same_rule, f.same_service or i.services @> array[$2] as same_service
+       i.doc #> '{lead,labels}' as labels, i.doc #>> '{lead,summary}' as summary,
+       case when i.doc #>> '{rootCauses,0,confidence}' <> 'low' then i.doc #>> '{rootCauses,0,service}' end as suspect,
+       f.same_rule, coalesce(f.same_service or i.services @> array[$2], false) as same_service
 from (select id, bool_or(rule) as same_rule, bool_or(service) as same_service from found group by id) f
 join incidents i on i.id = f.id
 where i.id <> $4 and i.merged_into is null and i.started_at < $3 and i.doc is not null
-order by i.started_at desc`;
+order by i.started_at desc, i.number desc`;
+
+/** What is on record about how an incident ended: the last note, and the last change of one of its services while it ran. */
+export type Ending = {
+  note: string | null;
+  deploy: { service: string; version: string | null; rollback: boolean; at: number } | null;
+};
+
+/** How these incidents ended, by id; for the few that are shown. */
+export async function endings(db: Db, ids: readonly string[]): Promise<Map<string, Ending>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await db.query(
+    `select i.id, note.text as note, deploy.service, deploy.version, deploy.rollback, deploy.started_at
+     from incidents i
+     left join lateral (
+       select t.text from timeline t
+       where t.incident_id = i.id and t.kind = 'note' and t.by is not null
+       order by t.id desc limit 1
+     ) note on true
+     left join lateral (
+       select d.service, d.version, d.rollback, d.started_at from deploys d
+       where d.service = any (i.services) and d.started_at > i.started_at and d.started_at <= i.resolved_at
+       order by d.started_at desc limit 1
+     ) deploy on true
+     where i.id = any ($1)`,
+    [ids],
+  );
+  return new Map(
+    rows.map((row) => {
+      const { service, version, rollback } = row;
+      const deploy = service === null ? null : { service, version, rollback, at: row.started_at.getTime() };
+      return [row.id, { note: row.note, deploy }];
+    }),
+  );
+}
 
 export type RuleHistory = {
   /** No episode of this rule, on any service, began before. */
   firstEver: boolean;
-  /** Resolved incidents of this rule and service that the figures below rest on, the latest 200 at most. */
-  n: number;
-  /** Share of them (0..1) that ended without anybody acknowledging or resolving; null when n is 0. */
-  selfResolvedShare: number | null;
-  /** How long they took, seconds; nearest-rank percentiles; null when n is 0. */
-  durationSeconds: { p50: number; p90: number } | null;
+  /** How long the resolved incidents of this rule and service took, seconds, shortest first; the latest 200 at most. */
+  seconds: number[];
+  /** How many of them ended without anybody acknowledging or resolving. */
+  alone: number;
+  /** Firings and ends of the rule on this service within the last hour, day and 7 days; counted up to 10,000. */
+  changes: { hour: number; day: number; week: number };
 };
 
-/** How this rule behaved on this service so far. */
-export async function ruleHistory(
-  db: Db,
-  query: Pick<HistoryQuery, 'rule' | 'service' | 'before' | 'incidentId'>,
-): Promise<RuleHistory> {
+/** How this rule behaved on this service (any service when null) before `before`. */
+export async function ruleHistory(db: Db, query: HistoryQuery): Promise<RuleHistory> {
   const { rows } = await db.query(past, [
     query.rule,
     query.service,
@@ -101,19 +137,12 @@ export async function ruleHistory(
     query.incidentId ?? '',
     CANDIDATES,
   ]);
-  const {
-    first_ever: firstEver,
-    seconds,
-    alone,
-  } = rows[0] as { first_ever: boolean; seconds: number[]; alone: number };
-  const sorted = [...seconds].sort((a, b) => a - b);
-  const n = sorted.length;
-  const rank = (p: number) => sorted[Math.max(0, Math.ceil(p * n) - 1)]!;
+  const { first_ever, seconds, alone, hour, day, week } = rows[0];
   return {
-    firstEver,
-    n,
-    selfResolvedShare: n === 0 ? null : alone / n,
-    durationSeconds: n === 0 ? null : { p50: rank(0.5), p90: rank(0.9) },
+    firstEver: first_ever,
+    seconds: seconds.sort((a: number, b: number) => a - b),
+    alone: Number(alone),
+    changes: { hour: Number(hour), day: Number(day), week: Number(week) },
   };
 }
 
@@ -130,22 +159,22 @@ with episodes as (
   from episodes e join incidents i on i.id = e.incident_id
   where i.status = 'resolved' and i.merged_into is null and i.resolved_at >= i.started_at
   order by i.resolved_at desc limit $5
+), changed as (
+  select starts_at, status from alerts
+  where alertname = $1 and ($2::text is null or service = $2) and starts_at <= $3 and starts_at > $3::timestamptz - interval '7 days'
+  order by starts_at desc limit 5000
+), counted as (
+  select count(*) filter (where starts_at > $3::timestamptz - interval '1 hour')
+           + count(*) filter (where status = 'resolved' and starts_at > $3::timestamptz - interval '1 hour') as hour,
+         count(*) filter (where starts_at > $3::timestamptz - interval '1 day')
+           + count(*) filter (where status = 'resolved' and starts_at > $3::timestamptz - interval '1 day') as day,
+         count(*) + count(*) filter (where status = 'resolved') as week
+  from changed
 )
 select not exists (
          select from alerts
          where alertname = $1 and starts_at < $3 and (incident_id is null or incident_id <> $4)) as first_ever,
        coalesce((select array_agg(seconds) from ended), '{}') as seconds,
-       (select count(*) from ended where alone) as alone`;
-
-const pairs = (labels: Readonly<Record<string, string>>): Set<string> =>
-  new Set(
-    Object.entries(labels)
-      .filter(([name]) => !EPHEMERAL.test(name))
-      .map(([name, value]) => `${name}\0${value}`),
-  );
-
-function jaccard(a: Set<string>, b: Set<string>): number {
-  const shared = [...a].filter((pair) => b.has(pair)).length;
-  const all = a.size + b.size - shared;
-  return all === 0 ? 0 : shared / all;
-}
+       (select count(*) from ended where alone) as alone,
+       counted.hour, counted.day, counted.week
+from counted`;
