@@ -60,12 +60,11 @@ test(`nothing acknowledged is lost and nobody is paged twice, whenever it is kil
     shop,
     standing.map(({ id }) => id),
   );
-  for (const { id, number } of standing) {
-    const messages = shop.slack.messages.filter(
-      ({ threadTs, shown }) => threadTs === null && shown.includes(`#${number} `),
-    );
-    expect([id, messages.length]).toEqual([id, expect.toSatisfy((n: number) => n === 1 || n === 2)]);
-  }
+  // Slack has no idempotency key: each kill may fall between one send and its record, and repeats that one message.
+  const messages = shop.slack.messages.filter(({ threadTs }) => threadTs === null);
+  for (const { id, number } of standing)
+    expect([id, messages.some(({ shown }) => shown.includes(`#${number} `))]).toEqual([id, true]);
+  expect(messages.length - (await tocsin.incidents()).length).toBeLessThanOrEqual(rounds);
 
   await tocsin.deliver(webhook([...stored.values()].map(({ labels }) => resolved(firing(labels)))));
   await tocsin.settled(60_000);
