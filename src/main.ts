@@ -171,6 +171,24 @@ program
   });
 
 program
+  .command('explain')
+  .description('why an alert or incident was grouped, ranked, decided, routed and held back as it was')
+  .argument('<fingerprint|incident>', "an alert's fingerprint, or an incident's id or number")
+  .option('--other <fingerprint>', 'why these two alerts are, or are not, together')
+  .option('--source <name>', 'the source, when several know an alert of this fingerprint')
+  .addOption(config())
+  .addOption(json())
+  .action(async (name: string, options: { other?: string; source?: string; config?: string; json?: boolean }) => {
+    const { runExplain } = await import('./cli/explain.ts');
+    const loaded = await import('./cli/load.ts').then((m) => m.loadOrExplain(configDir(options), env, err));
+    const { other = null, source = null, json = false } = options;
+    const environment = readEnvironment();
+    process.exitCode = loaded
+      ? await runExplain({ environment, config: loaded, name, other, source, json, out, err })
+      : 2;
+  });
+
+program
   .command('migrate')
   .description('bring the database schema up to this release (serve does so by itself)')
   .addOption(json())

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import type { Incident, RootCause } from '../domain/incident.ts';
+import { Reason } from '../domain/reason.ts';
 import type { DecisionRow } from '../store/read.ts';
 import type { AlertRow, KnownAlert } from '../store/read-alerts.ts';
 import type { NotificationRow, SuppressedRow } from '../store/read-lists.ts';
@@ -25,7 +27,7 @@ export type ExplainInput = {
 export function explainAlert(input: ExplainInput): Explanation {
   const { alert, incident, decision } = input;
   const grouped = explainGrouping(input);
-  const ranked = explainRanking(incident);
+  const ranked = explainRanking(incident, decision);
   const decided = explainDecision(input);
   const routed = explainRouting(input);
   const compared = explainComparison(input);
@@ -51,7 +53,12 @@ export function explainAlert(input: ExplainInput): Explanation {
   };
 }
 
-function explainGrouping({ alert, incident, names }: ExplainInput): Explanation['grouped'] {
+/** Why an alert is in the incident it is in: its neighbours at the time, and every part of each distance. */
+export function explainGrouping({
+  alert,
+  incident,
+  names,
+}: Pick<ExplainInput, 'alert' | 'incident' | 'names'>): Explanation['grouped'] {
   const { why } = alert;
   if (!why) {
     const text = alert.incident_id
@@ -95,11 +102,15 @@ function explainGrouping({ alert, incident, names }: ExplainInput): Explanation[
   return { text, rule: why.rule, eps: why.eps, minPts: why.minPts, neighbours };
 }
 
-function explainRanking(incident: Incident | null): Explanation['ranked'] {
+/** Why the incident is as urgent as it is, and who is suspected on what evidence. */
+export function explainRanking(incident: Incident | null, decision: DecisionRow | null): Explanation['ranked'] {
   if (!incident) return { text: ['There is no incident to rank.'], priority: null, rootCauses: [] };
   const text = [
     `Incident ${incident.number} has severity ${incident.severity} and priority ${incident.priority} (1 is the highest).`,
   ];
+  const { parts } = recorded(decision);
+  for (const reason of parts.priority) text.push(`Priority: ${reason.text}.`);
+  for (const note of parts.impact) text.push(`Impact: ${sentence(note)}`);
   const [top, ...rest] = incident.rootCauses;
   if (!top) text.push('No cause stands out: no suspect is named.');
   else {
@@ -116,13 +127,21 @@ function explainRanking(incident: Incident | null): Explanation['ranked'] {
   return { text, priority: incident.priority, rootCauses: incident.rootCauses };
 }
 
+const teamSources: Record<string, string> = {
+  assigned: 'a person, who assigned it',
+  route: 'the route itself',
+  label: "the lead alert's team label",
+  owner: 'the catalogue, as the owner of the suspected service',
+  default: 'default_team, since nothing else names one',
+};
+
 const verdicts: Record<string, string> = {
   notify: 'caused a message',
   group: 'needed no message of its own',
   suppress: 'was held back',
 };
 
-function explainDecision({ alert, incident, suppression }: ExplainInput): Explanation['decided'] {
+function explainDecision({ alert, incident, decision, suppression }: ExplainInput): Explanation['decided'] {
   const text: string[] = [];
   text.push(
     alert.fire_verdict
@@ -142,6 +161,13 @@ function explainDecision({ alert, incident, suppression }: ExplainInput): Explan
     text.push(
       `For the incident the policy says ${policy.verdict} (mode ${policy.mode}, actionability ${shown(policy.actionability)}).`,
     );
+    const { done, parts } = recorded(decision);
+    if (done !== null && done !== policy.verdict)
+      text.push(`What was done all the same: ${done}, as mode ${policy.mode} wants it.`);
+    if (parts.actionability.length > 0) {
+      const weighed = parts.actionability.map((one) => `${one.name} ${shown(one.value)} × ${shown(one.weight)}`);
+      text.push(`Actionability is the weighted mean of ${weighed.join(', ')}.`);
+    }
     for (const reason of policy.reasons) {
       const line = `Because (${reason.code}): ${reason.text}`;
       if (!text.includes(line)) text.push(line);
@@ -163,13 +189,23 @@ function explainDecision({ alert, incident, suppression }: ExplainInput): Explan
   };
 }
 
-function explainRouting({ incident, notifications }: ExplainInput): Explanation['routed'] {
+/** Which way through the tree, which team and why that one, who was told and who is next. */
+export function explainRouting({
+  incident,
+  decision,
+  notifications,
+}: Pick<ExplainInput, 'incident' | 'decision' | 'notifications'>): Explanation['routed'] {
   const views = notifications.map(notificationView);
-  if (!incident) return { text: ['Nothing was routed.'], team: null, channels: [], notifications: views };
+  const { path, teamFrom, unusable } = recorded(decision).route;
+  if (!incident)
+    return { text: ['Nothing was routed.'], team: null, teamFrom, path, channels: [], notifications: views };
   const { channels, escalationTeams } = incident.routing;
   const text = [
     `It goes to team ${incident.team}${channels.length > 0 ? ` by ${channels.join(', ')}` : ', by no channel yet'}.`,
   ];
+  if (teamFrom !== null) text.push(`The team is named by ${teamSources[teamFrom] ?? teamFrom}.`);
+  for (const one of path) text.push(`The way through the tree: ${one.join(' → ')}.`);
+  for (const one of unusable) text.push(`Not used: ${one}.`);
   if (escalationTeams.length > 0) text.push(`Its impact adds ${escalationTeams.join(', ')} from the second step on.`);
   const next = incident.nextEscalation;
   if (next) text.push(`If nobody answers, ${next.notify.join(', ')} is told at ${next.at}.`);
@@ -179,7 +215,7 @@ function explainRouting({ incident, notifications }: ExplainInput): Explanation[
       `${capital(one.kind)} to ${one.channel}:${one.target} at ${one.at}: ${one.state}${last ? ` (${last.result})` : ''}.`,
     );
   }
-  return { text, team: incident.team, channels, notifications: views };
+  return { text, team: incident.team, teamFrom, path, channels, notifications: views };
 }
 
 function explainComparison({ alert, compared }: ExplainInput): Explanation['compared'] {
@@ -208,6 +244,30 @@ function explainComparison({ alert, compared }: ExplainInput): Explanation['comp
     distance,
     parts,
   };
+}
+
+/** What this release reads of a decision's record; records of other releases may hold less or more. */
+const Recorded = z.object({
+  done: z.string().nullable().catch(null),
+  route: z
+    .object({
+      path: z.array(z.array(z.string())).catch([]),
+      teamFrom: z.string().nullable().catch(null),
+      unusable: z.array(z.looseObject({ target: z.string(), reason: z.string() })).catch([]),
+    })
+    .catch({ path: [], teamFrom: null, unusable: [] }),
+  parts: z
+    .object({
+      priority: z.array(Reason).catch([]),
+      actionability: z.array(z.object({ name: z.string(), value: z.number(), weight: z.number() })).catch([]),
+      impact: z.array(z.string()).catch([]),
+    })
+    .catch({ priority: [], actionability: [], impact: [] }),
+});
+
+function recorded(decision: DecisionRow | null) {
+  const { route, ...rest } = Recorded.parse(decision?.doc ?? {});
+  return { ...rest, route: { ...route, unusable: route.unusable.map((one) => `${one.target} (${one.reason})`) } };
 }
 
 /** `source/fingerprint` of an episode key (`source/fingerprint@startsAt`) or of an alert key. */

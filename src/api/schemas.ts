@@ -288,6 +288,10 @@ export const Explanation = z.object({
   routed: z.object({
     ...section,
     team: z.string().nullable(),
+    /** What named the team: assigned, route, label, owner or default. */
+    teamFrom: z.string().nullable(),
+    /** The matching nodes of the routing tree from the root down, route by route. */
+    path: z.array(z.array(z.string())),
     channels: z.array(z.string()),
     notifications: z.array(Notification),
   }),
