@@ -206,7 +206,9 @@ async function saveMessage(db: Db, message: MessageRecord): Promise<void> {
     `insert into messages (incident_id, channel, address, ref, state, sent_at, updated_at, fingerprint)
      values ($1, $2, $3, $4, $5, $6, $7, $8)
      on conflict (incident_id, channel, address) do update
-     set ref = excluded.ref, state = excluded.state, updated_at = excluded.updated_at, fingerprint = excluded.fingerprint`,
+     -- a picture is noted while an edit may be under way: what is stored counts, not what that edit began with
+     set ref = (excluded.ref - 'picture') || jsonb_strip_nulls(jsonb_build_object('picture', messages.ref -> 'picture')),
+         state = excluded.state, updated_at = excluded.updated_at, fingerprint = excluded.fingerprint`,
     [
       message.incidentId,
       message.target.channel,
@@ -222,7 +224,7 @@ async function saveMessage(db: Db, message: MessageRecord): Promise<void> {
 
 /**
  * Gives jobs back, due again at `dueAt`, with the attempt on record (null: none was made, as when a pace holds them).
- * Only jobs that `worker` still holds.
+ * Only jobs that `worker` still holds. An update that finds a newer one waiting is superseded: one waits at most.
  */
 export async function postpone(
   db: Db,
@@ -232,17 +234,36 @@ export async function postpone(
   worker: string,
 ): Promise<void> {
   await db.query(
-    `update notifications
-     set due_at = $2, claimed_until = null, claimed_by = null,
-         attempts = case when $3::jsonb is null then attempts else attempts || $3::jsonb end
-     where id = any ($1::text[]) and state = 'waiting' and claimed_by = $4`,
-    [ids, timestamp(dueAt), attempt === null ? null : toJson(attempt), worker],
+    `with mine as (
+       select n.id, n.kind = 'update' and (
+                row_number() over (partition by n.incident_id, n.channel, n.address, n.kind
+                                   order by n.created_at desc, n.id desc) > 1
+                or exists (select from notifications o
+                           where o.incident_id = n.incident_id and o.channel = n.channel and o.address = n.address
+                             and o.state = 'waiting' and o.kind = 'update' and o.claimed_by is null)) as overtaken
+       from notifications n
+       where n.id = any ($1::text[]) and n.state = 'waiting' and n.claimed_by = $4
+     )
+     update notifications n
+     set state = case when mine.overtaken then 'superseded' else n.state end,
+         due_at = $2, claimed_until = null, claimed_by = null,
+         attempts = case when mine.overtaken then n.attempts || $5::jsonb
+                         when $3::jsonb is null then n.attempts
+                         else n.attempts || $3::jsonb end
+     from mine where n.id = mine.id`,
+    [
+      ids,
+      timestamp(dueAt),
+      attempt === null ? null : toJson(attempt),
+      worker,
+      toJson({ at: attempt?.at ?? dueAt, result: 'superseded: a newer update waits' }),
+    ],
   );
 }
 
 /**
- * Adds jobs, due at once. An update that finds another one waiting for the same message is dropped: what waits is rendered
- * from the newest state anyway.
+ * Adds jobs, due at once. An update that finds another one waiting for the same message, in nobody's hands, is dropped: what
+ * waits is rendered from the newest state anyway.
  */
 export async function enqueue(db: Db, jobs: NotificationJob[]): Promise<void> {
   if (jobs.length === 0) return;

@@ -181,6 +181,24 @@ test('the first outcome of a job stands', async () => {
   expect(rows).toEqual([{ state: 'sent', attempts: [{ at: now, result: 'ok' }] }]);
 });
 
+test('an update that comes while another one is being sent waits for its turn; given back, only the newest stays', async () => {
+  await enqueue(database.pool, [job('u1', { kind: 'update' })]);
+  expect(ids(await claim())).toEqual([['u1']]);
+  await enqueue(database.pool, [job('u2', { kind: 'update', createdAt: now + 1 })]);
+  await enqueue(database.pool, [job('u3', { kind: 'update', createdAt: now + 2 })]);
+  await postpone(database.pool, ['u1'], now, { at: now, result: 'timed out' }, 'a');
+  expect(ids(await claim({ now: now + 10 }))).toEqual([['u2']]);
+  const states = await database.pool.query('select id, state from notifications order by id');
+  expect(states.rows).toEqual([
+    { id: 'u1', state: 'superseded' },
+    { id: 'u2', state: 'waiting' },
+  ]);
+  // A worker that took over from a dead one may hold two of them.
+  await database.pool.query("update notifications set state = 'waiting', claimed_by = 'a' where id = 'u1'");
+  await postpone(database.pool, ['u1', 'u2'], now, null, 'a');
+  expect(ids(await claim({ now: now + 20 }))).toEqual([['u2']]);
+});
+
 test('a second waiting update of the same message is dropped, also by failover', async () => {
   await enqueue(database.pool, [job('u1', { kind: 'update' }), job('u2', { kind: 'update' })]);
   await enqueue(database.pool, [job('u3', { kind: 'update' })]);
