@@ -1,15 +1,9 @@
-import {
-  BrokenCircuitError,
-  BulkheadRejectedError,
-  bulkhead,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhenResult,
-} from 'cockatiel';
+import { BrokenCircuitError, ConsecutiveBreaker, circuitBreaker, handleWhenResult } from 'cockatiel';
 import type { Config } from '../../config/schema.ts';
 import { secret } from '../../config/secrets.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Outbound, OutboundRequest } from '../../telemetry/outbound.ts';
+import { createGate } from './gate.ts';
 
 export type PrometheusServer = Config['tocsin']['prometheus'][number];
 
@@ -67,7 +61,7 @@ const MAX_BYTES = 2 * 1024 * 1024;
 const CACHE_BYTES = 24 * 1024 * 1024;
 const CACHE_ENTRIES = 2_000;
 /** Waiting behind `max_in_flight`: more than this many are told so at once. */
-const WAITING = 200;
+const WAITING = { core: 200, extra: 50 };
 const FAILURES_TO_OPEN = 5;
 const HALF_OPEN_AFTER_MS = 10_000;
 /** A refusal stands for this long: the same question would be refused again. */
@@ -85,7 +79,7 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
   const entries = new Map<string, Entry>();
   let cachedBytes = 0;
   const sent: number[] = [];
-  const gate = bulkhead(server.max_in_flight, WAITING);
+  const gate = createGate(server.max_in_flight, WAITING);
   const breaker = circuitBreaker(
     handleWhenResult((result) => isFailure(result) && result.kind === 'unanswered'),
     { halfOpenAfter: HALF_OPEN_AFTER_MS, breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN) },
@@ -164,8 +158,10 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
       return got.answer;
     };
     try {
-      const answer = await gate.execute(() => (clock === null ? run() : breaker.execute(run)));
-      return { answer, bytes };
+      const entered = gate.run(ask.weight, () => (clock === null ? run() : breaker.execute(run)));
+      if (entered === null)
+        return { answer: fail('limit', `not asked: ${WAITING[ask.weight]} questions already wait for it`), bytes };
+      return { answer: await entered, bytes };
     } catch (error) {
       if (error instanceof BrokenCircuitError)
         return {
@@ -175,8 +171,6 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
           ),
           bytes,
         };
-      if (error instanceof BulkheadRejectedError)
-        return { answer: fail('limit', `not asked: ${WAITING} questions already wait for it`), bytes };
       throw error;
     }
   }
