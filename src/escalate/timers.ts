@@ -39,8 +39,10 @@ export function advanceIncident(world: World, rules: TimerRules, incident: LiveI
   if (state.status === 'resolved') return;
   if (state.resolveDueAt !== null && state.resolveDueAt <= now) {
     state.resolveDueAt = null;
-    if (incident.firing === 0)
-      return life.resolve(world, incident, now, null, 'every alert has resolved and stayed so');
+    if (incident.firing === 0) {
+      life.resolve(world, incident, now, null, 'every alert has resolved and stayed so');
+      return;
+    }
   }
   if (state.snoozedUntil !== null && state.snoozedUntil <= now) {
     state.snoozedUntil = null;

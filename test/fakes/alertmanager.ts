@@ -1,16 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { findProgram } from './programs.ts';
 import { temporaryFolder, writeTree } from './service.ts';
 import { freePort } from './service-port.ts';
 import { until } from './until.ts';
 
 export type RealAlertmanager = Awaited<ReturnType<typeof startAlertmanager>>;
 
-/** Debian's name for the binary, then everybody else's. */
-const binary = ['/usr/bin/prometheus-alertmanager', '/usr/bin/alertmanager'].find((path) => existsSync(path));
-export const hasAlertmanager = binary !== undefined;
+const binary = findProgram('alertmanager');
+export const hasAlertmanager = binary !== null;
 
 /**
  * A real Alertmanager as a child process that posts to `webhookUrl`. Short waits, everything else as people have it;

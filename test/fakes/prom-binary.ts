@@ -1,30 +1,15 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findProgram } from './programs.ts';
+import { freePort } from './service-port.ts';
 import { until } from './until.ts';
 
-/** Whether a `prometheus` is installed (Debian: `apt-get install prometheus`). */
-export const hasPrometheus = (): boolean => {
-  try {
-    execFileSync('prometheus', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
+const binary = findProgram('prometheus');
 
-/** A port that was free a moment ago: Prometheus cannot be told to listen on 0 and say which one it got. */
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
+/** Whether a `prometheus` is installed (Debian: `apt-get install prometheus`). */
+export const hasPrometheus = (): boolean => binary !== null;
 
 export type RealPrometheus = { url: string; stop(): Promise<void> };
 
@@ -37,7 +22,7 @@ export async function startPrometheus({ config, rules }: { config: object; rules
   const url = `http://127.0.0.1:${port}`;
   let said = '';
   const child: ChildProcess = spawn(
-    'prometheus',
+    binary ?? 'prometheus',
     [
       `--config.file=${join(dir, 'prometheus.yml')}`,
       `--storage.tsdb.path=${join(dir, 'data')}`,

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { startHttpServer } from './http-server.ts';
+import { findProgram } from './programs.ts';
 import { temporaryFolder, writeTree } from './service.ts';
 import { freePort } from './service-port.ts';
 import { until } from './until.ts';
 
-const binary = ['/usr/bin/prometheus', '/usr/local/bin/prometheus'].find((path) => existsSync(path));
-export const hasPrometheus = binary !== undefined;
+const binary = findProgram('prometheus');
+export const hasPrometheus = binary !== null;
 
 /** One alerting rule over the gauges that the test sets. */
 export type Rule = {
