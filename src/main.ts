@@ -70,13 +70,29 @@ program
   .argument('<stream>', 'JSON lines, may be gzipped: {"at","kind","body"}')
   .addOption(config())
   .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}')
+  .option('--prometheus <url>', 'a Prometheus that knows the metrics of the stream; asked with the time of the stream')
   .option('--out <file>', 'write the outcomes here instead of stdout')
   .option('--timing', 'add how fast it went (leaves the byte-for-byte promise)')
-  .action(async (stream: string, options: { config?: string; topology?: string; out?: string; timing?: boolean }) => {
-    const { runReplay } = await import('./cli/replay.ts');
-    const { topology = null, out: file = null, timing = false } = options;
-    process.exitCode = await runReplay({ stream, dir: configDir(options), env, topology, file, timing, out, err });
-  });
+  .action(
+    async (
+      stream: string,
+      options: { config?: string; topology?: string; prometheus?: string; out?: string; timing?: boolean },
+    ) => {
+      const { runReplay } = await import('./cli/replay.ts');
+      const { topology = null, prometheus = null, out: file = null, timing = false } = options;
+      process.exitCode = await runReplay({
+        stream,
+        dir: configDir(options),
+        env,
+        topology,
+        prometheus,
+        file,
+        timing,
+        out,
+        err,
+      });
+    },
+  );
 
 const routes = program.command('routes').description('ask the routing tree');
 routes
