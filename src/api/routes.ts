@@ -16,6 +16,7 @@ import {
 } from '../store/read.ts';
 import { type AlertRow, countFiring, listAlerts, listIncidentAlerts } from '../store/read-alerts.ts';
 import { listDeploys, listNotifications, listQuarantine, listSuppressed } from '../store/read-lists.ts';
+import { readLearnedEdges } from '../store/topology.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
 import { actionEndpoints, noIncident } from './action-routes.ts';
 import { correlationView, createMeasure, type Measure } from './correlation.ts';
@@ -275,7 +276,10 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       summary: 'Services, who calls whom, what fires there, and what the catalogue does not know',
       role: 'viewer',
       answers: { 200: { description: 'The graph', schema: schemas.TopologyAnswer } },
-      handle: async ({ deps, config }) => ok(topologyView(config, deps.graph(), await countFiring(deps.pool))),
+      handle: async ({ deps, config }) => {
+        const [firing, learned] = await Promise.all([countFiring(deps.pool), readLearnedEdges(deps.pool)]);
+        return ok(topologyView(config, deps.graph(), firing, learned, deps.now()));
+      },
     }),
     endpoint({
       method: 'get',

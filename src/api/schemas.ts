@@ -331,10 +331,27 @@ export const TopologyAnswer = z.object({
     }),
   ),
   edges: z.array(
-    z.object({ namespace: z.string().nullable(), caller: z.string(), callee: z.string(), source: z.string() }),
+    z.object({
+      namespace: z.string().nullable(),
+      caller: z.string(),
+      callee: z.string(),
+      source: z.string(),
+      /** Which server and mapping saw it in metrics, how busy it was and how long ago; null where none did. */
+      seenBy: z.string().nullable(),
+      requestsPerSecond: z.number().nullable(),
+      lastSeenSecondsAgo: z.number().nullable(),
+    }),
   ),
-  /** What the catalogue does not know: services that alert but have no entry, dependencies that have none. */
-  drift: z.object({ alertingNotCatalogued: z.array(z.string()), declaredNotCatalogued: z.array(z.string()) }),
+  /**
+   * Where catalogue and reality differ: services that alert but have no entry, dependencies that have none, declared calls
+   * never seen in metrics, and calls seen that nobody declared.
+   */
+  drift: z.object({
+    alertingNotCatalogued: z.array(z.string()),
+    declaredNotCatalogued: z.array(z.string()),
+    declaredNeverSeen: z.array(z.object({ caller: z.string(), callee: z.string() })),
+    seenNotDeclared: z.array(z.object({ caller: z.string(), callee: z.string() })),
+  }),
 });
 export type TopologyAnswer = z.infer<typeof TopologyAnswer>;
 

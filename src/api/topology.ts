@@ -1,15 +1,23 @@
 import type { Config, Provenance, Service } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import { type Severity, worse } from '../domain/severity.ts';
+import { edgeKey, type LearnedEdge } from '../enrich/topology/edges.ts';
 import type { TopologyAnswer } from './schemas.ts';
 
 type Firing = { service: string; namespace: string | null; firing: number; worst: string };
 
 /**
  * The service graph as it is used now, with what the catalogue knows of each service and how many alerts fire there; and
- * what the catalogue does not know. `facts` are the catalogue's, each with its source. An edge's `source` is `config` when the catalogue declares it, else `learned`.
+ * what the catalogue does not know. `facts` are the catalogue's, each with its source. An edge's `source` is `config` when
+ * the catalogue declares it, else `learned`; what metrics say of it (`learned`) gives weight and age. `now` in epoch ms.
  */
-export function topologyView(config: Config, graph: ServiceGraph, firing: readonly Firing[]): TopologyAnswer {
+export function topologyView(
+  config: Config,
+  graph: ServiceGraph,
+  firing: readonly Firing[],
+  learned: readonly LearnedEdge[],
+  now: number,
+): TopologyAnswer {
   const { services } = config.business;
   const nodes = new Map<string, TopologyAnswer['nodes'][number]>();
   const nodeOf = (service: string, namespace: string | null) => {
@@ -29,6 +37,10 @@ export function topologyView(config: Config, graph: ServiceGraph, firing: readon
     return node;
   };
   for (const { service, namespace } of graph.nodes()) nodeOf(service, namespace);
+  for (const { caller, callee, namespace } of learned) {
+    nodeOf(caller, namespace);
+    nodeOf(callee, namespace);
+  }
   for (const service of Object.keys(services)) nodeOf(service, null);
   for (const one of firing) {
     // An alert's namespace says more than the catalogue does: it lands on the plain node unless the graph knows it there.
@@ -41,23 +53,40 @@ export function topologyView(config: Config, graph: ServiceGraph, firing: readon
       : (one.worst as Severity);
   }
 
-  const declared = new Set<string>();
-  for (const [service, entry] of Object.entries(services)) {
-    for (const callee of entry.depends_on) declared.add(`${service}\n${callee}`);
+  const pair = ({ caller, callee }: { caller: string; callee: string }): string => `${caller}\n${callee}`;
+  const declared = new Map<string, { caller: string; callee: string }>();
+  for (const [caller, entry] of Object.entries(services)) {
+    for (const callee of entry.depends_on) declared.set(pair({ caller, callee }), { caller, callee });
   }
+  const seen = new Map(learned.map((edge) => [edgeKey(edge), edge]));
+  const seenPairs = new Map(learned.map((edge) => [pair(edge), edge]));
+  const edges = new Map([...graph.edges(), ...learned].map((edge) => [edgeKey(edge), edge]));
   const uncatalogued = (names: Iterable<string>): string[] =>
     [...new Set(names)].filter((name) => !Object.hasOwn(services, name)).sort();
   return {
     nodes: [...nodes.values()],
-    edges: graph.edges().map(({ namespace, caller, callee }) => ({
-      namespace,
-      caller,
-      callee,
-      source: declared.has(`${caller}\n${callee}`) ? 'config' : 'learned',
-    })),
+    edges: [...edges.values()].map(({ namespace, caller, callee }) => {
+      // The catalogue names no namespace: its edge has the traffic of whichever namespace the two meet in.
+      const traffic = seen.get(edgeKey({ namespace, caller, callee })) ?? seenPairs.get(pair({ caller, callee }));
+      return {
+        namespace,
+        caller,
+        callee,
+        source: declared.has(pair({ caller, callee })) ? 'config' : 'learned',
+        seenBy: traffic?.source ?? null,
+        requestsPerSecond: traffic?.weight ?? null,
+        lastSeenSecondsAgo: traffic ? Math.max(0, Math.round((now - traffic.lastSeenAt) / 1000)) : null,
+      };
+    }),
     drift: {
       alertingNotCatalogued: uncatalogued(firing.map((one) => one.service)),
       declaredNotCatalogued: uncatalogued(Object.values(services).flatMap((entry) => entry.depends_on)),
+      // Without any traffic seen nothing can be said of what is missing in it.
+      declaredNeverSeen:
+        learned.length === 0 ? [] : [...declared].filter(([key]) => !seenPairs.has(key)).map(([, edge]) => edge),
+      seenNotDeclared: [...seenPairs]
+        .filter(([key]) => !declared.has(key))
+        .map(([, { caller, callee }]) => ({ caller, callee })),
     },
   };
 }
