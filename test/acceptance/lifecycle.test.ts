@@ -91,7 +91,7 @@ test(
     );
     expect(await tocsin.metric('tocsin_config_last_reload_successful')).toBe(1);
     await tocsin.deliver(
-      webhook([firing({ alertname: 'Moved', service: 'cart', severity: 'critical', namespace: 'x' })]),
+      webhook([firing({ alertname: 'Moved', service: 'archive', severity: 'critical', namespace: 'x', cluster: 'x' })]),
     );
     await shop.slack.expect('#moved', /Moved/);
 
