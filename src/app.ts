@@ -12,6 +12,8 @@ import type { Config } from './config/schema.ts';
 import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
 import type { Topology } from './domain/topology.ts';
+import { createPainter } from './notify/picture/painter.ts';
+import { pictureKeyOf } from './notify/picture/signed-url.ts';
 import { receiveRouter } from './receive/door.ts';
 import { answerSlack } from './respond/answer-slack.ts';
 import { compileRules } from './rules.ts';
@@ -134,8 +136,11 @@ export async function createApp(
     return mergeMetrics(await metricsJson(metrics), ...(work ? [await work.metrics()] : []));
   }
 
+  const painter = createPainter(log);
   const api = createApi({
     pool,
+    painter,
+    pictureKey: pictureKeyOf(auditKey),
     append: (item) => inbox.append(item),
     config: () => holder.current,
     reload: async () => reload(),
@@ -193,6 +198,7 @@ export async function createApp(
   async function stopRest(): Promise<void> {
     watching.close();
     await work?.stop();
+    painter.close();
     await live.stop();
     await inbox.close();
     outbound.close();

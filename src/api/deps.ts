@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.ts';
 import type { CorrelationModel } from '../correlate/model.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import type { PlacementWhy } from '../domain/effects.ts';
+import type { Painter } from '../notify/picture/painter.ts';
 import type { Log, NewInboxItem } from '../store/types.ts';
 import type { HealthCheck } from '../telemetry/health.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -36,6 +37,9 @@ export type ApiDeps = {
   /** The service graph in use, and the fitted model that distances are measured with. */
   graph: () => ServiceGraph;
   model: CorrelationModel;
+  /** Draws the picture of an incident, and the key that the addresses of pictures are signed with. */
+  painter: Painter;
+  pictureKey: Buffer;
   /** What `/readyz` asks, besides the database that the API asks itself. */
   checks: readonly HealthCheck[];
   /** PostgreSQL notifications: incident changes and answered actions. */

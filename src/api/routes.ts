@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { Incident } from '../domain/incident.ts';
 import { Ledger } from '../domain/ledger.ts';
 import { whoIsOnCall } from '../escalate/on-call.ts';
+import { chartDataOf } from '../notify/picture/chart-data.ts';
+import { checkPictureUrl } from '../notify/picture/signed-url.ts';
 import { readLedger } from '../store/ledger.ts';
 import {
   findIncident,
@@ -27,7 +29,7 @@ import { openApi } from './openapi.ts';
 import { badRequest } from './parse.ts';
 import { ok, problem, type Reply } from './problem.ts';
 import { findAlert, recordOf } from './record.ts';
-import { bad, type Documented, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
+import { bad, type Context, type Documented, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
 import * as schemas from './schemas.ts';
 import { topologyView } from './topology.ts';
 import {
@@ -142,6 +144,23 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
             }),
           );
         }),
+    }),
+    endpoint({
+      method: 'get',
+      path: '/api/v1/pictures/{id}',
+      tag: 'incidents',
+      summary: 'The chart of an incident as a PNG, under an address that was given out signed and that expires',
+      role: null,
+      params: schemas.IncidentParams,
+      query: schemas.PictureQuery,
+      answers: {
+        200: { description: 'The picture', type: 'image/png' },
+        ...bad,
+        401: problemAnswer('The signature is wrong'),
+        404: problemAnswer('The address has expired, or there is nothing to draw'),
+        503: problemAnswer('The picture cannot be drawn now'),
+      },
+      handle: picture,
     }),
     ...actionEndpoints,
     endpoint({
@@ -431,6 +450,26 @@ async function page<Row>(
   }
   const { rows, next } = await read({ limit: query.limit, after });
   return ok({ items: rows.map(view), nextCursor: encodeCursor(list, next) });
+}
+
+/** Drawn anew from what the incident holds: an address that is asked for once is not worth keeping a file for. */
+async function picture({
+  deps,
+  params,
+  query,
+  res,
+}: Context<z.infer<typeof schemas.IncidentParams>, z.infer<typeof schemas.PictureQuery>>): Promise<Reply | null> {
+  const asked = checkPictureUrl(deps.pictureKey, { id: params.id, ...query }, deps.now());
+  if (asked === 'forged') return problem(401, 'The signature does not belong to this address.');
+  if (asked === 'expired') return problem(404, 'This address has expired; open the incident instead.');
+  const row = await findIncident(deps.pool, params.id);
+  const incident = Incident.safeParse(row?.doc).data;
+  const data = incident ? chartDataOf(incident) : null;
+  if (!data) return problem(404, 'There is nothing to draw for this incident.');
+  const png = await deps.painter.paint(data);
+  if (!png) return problem(503, 'The picture cannot be drawn now; ask again in a minute.', {}, { 'retry-after': '60' });
+  res.status(200).type('png').set('cache-control', 'private, max-age=60').end(png);
+  return null;
 }
 
 const NONE = Symbol('no such incident');

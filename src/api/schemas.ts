@@ -74,6 +74,10 @@ export const ExplainQuery = z.strictObject({
   other: name.optional().describe('fingerprint of another alert: why the two are or are not together'),
   otherSource: name.optional().describe('the source of the other alert, when several know it'),
 });
+export const PictureQuery = z.strictObject({
+  expires: z.int().min(0).max(1e11).describe('Unix seconds until which the address is good'),
+  signature: plain(128).min(1).describe('as it was given out'),
+});
 export const CorrelationQuery = z.strictObject({
   limit: z.int().min(1).max(300).default(150).describe('alerts shown and measured against each other, at most 300'),
   neighbours: z.int().min(1).max(20).default(5).describe('edges kept per alert: its nearest ones'),

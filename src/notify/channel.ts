@@ -30,15 +30,36 @@ export type DeliveryJob = {
  * What became of one call. `sent`: the channel has it; `ref` replaces what is stored (null keeps it), `text` is what a
  * reader saw first, for the record. `retry`: try again, not before `afterMs` when the far side said so. `refused`: the
  * same call will be refused again; `fix` says what a person can do, after which it would go through, null when nothing
- * can be done (the notification has failed). Neither text ever holds a secret.
+ * can be done (the notification has failed). Neither text ever holds a secret. `pictureRefused`: it went out without the
+ * picture the message names, because that cannot be shown (yet).
  */
 export type SendResult =
-  | { status: 'sent'; ref: MessageRef | null; text: string }
+  | { status: 'sent'; ref: MessageRef | null; text: string; pictureRefused?: true }
   | { status: 'retry'; afterMs?: number; reason: string }
   | { status: 'refused'; reason: string; fix: string | null };
 
+/** What became of an upload; `file` is how a message refers to it. */
+export type UploadResult =
+  | { status: 'uploaded'; file: string }
+  | { status: 'retry'; reason: string }
+  | { status: 'refused'; reason: string; fix: string | null };
+
+/** Where a channel keeps the pictures that its messages show. */
+export type PictureHost = {
+  /** Uploads a PNG for a message to show, or, with `thread`, as a reply under that message. Never throws for the far side. */
+  upload(picture: { png: Buffer; alt: string }, thread: MessageRef | null): Promise<UploadResult>;
+  /** Whether a message may refer to the file by now. */
+  isUsable(file: string): Promise<boolean>;
+};
+
 /** A transport. `send` never throws for what the far side did, and gives up after 10 s a call. */
-export type Channel = { kind: ChannelKind; send(job: DeliveryJob): Promise<SendResult>; close?(): Promise<void> };
+export type Channel = {
+  kind: ChannelKind;
+  send(job: DeliveryJob): Promise<SendResult>;
+  /** Present where pictures are uploaded first and shown by an edit. */
+  pictures?: PictureHost;
+  close?(): Promise<void>;
+};
 
 /** A call to any channel is given up after this long, ms (contract section 4). */
 export const callTimeoutMs = 10_000;

@@ -6,6 +6,9 @@ import type { Channel } from './channel.ts';
 import { emailChannel } from './email.ts';
 import { logChannel } from './log-channel.ts';
 import { pagerDutyChannel } from './pagerduty.ts';
+import { altOf, chartDataOf } from './picture/chart-data.ts';
+import type { Painter } from './picture/painter.ts';
+import { pictureUrl } from './picture/signed-url.ts';
 import { slackChannel } from './slack.ts';
 import { webhookChannel } from './webhook.ts';
 
@@ -15,10 +18,17 @@ export type Channels = Partial<Record<ChannelKind, Channel>> & { log: Channel };
 /** Makes the channels of one config tree; made anew on reload, the old ones closed by `closeChannels`. */
 export function createChannels(
   config: Config,
-  deps: { outbound: Outbound; log: { info(fields: object, message: string): void } },
+  deps: {
+    outbound: Outbound;
+    log: { info(fields: object, message: string): void };
+    painter: Painter;
+    /** Signs the addresses under which PagerDuty fetches pictures. */
+    pictureKey: Buffer;
+  },
 ): Channels {
   const { slack, pagerduty, email, webhook } = config.tocsin.channels;
-  const { outbound } = deps;
+  const { public_url: publicUrl } = config.tocsin.server;
+  const { outbound, painter, pictureKey } = deps;
   const channels: Channels = { log: logChannel(deps.log) };
 
   const token = secret(config, slack?.token);
@@ -27,10 +37,28 @@ export function createChannels(
     channels.slack = slackChannel({ token, apiUrl: slack.api_url, interactive, outbound });
   }
   if (pagerduty) {
-    channels.pagerduty = pagerDutyChannel({ eventsUrl: pagerduty.events_url, keyOf: keysOf(config), outbound });
+    channels.pagerduty = pagerDutyChannel({
+      eventsUrl: pagerduty.events_url,
+      keyOf: keysOf(config),
+      outbound,
+      pictureOf: (incident, at) => {
+        const data = publicUrl ? chartDataOf(incident) : null;
+        return data && publicUrl ? { src: pictureUrl(publicUrl, pictureKey, incident.id, at), alt: altOf(data) } : null;
+      },
+    });
   }
   const smtpUrl = secret(config, email?.smtp_url);
-  if (email && smtpUrl) channels.email = emailChannel({ smtpUrl, from: email.from });
+  if (email && smtpUrl) {
+    channels.email = emailChannel({
+      smtpUrl,
+      from: email.from,
+      pictureOf: async (incident) => {
+        const data = chartDataOf(incident);
+        const png = data && (await painter.paint(data));
+        return data && png ? { png, alt: altOf(data) } : null;
+      },
+    });
+  }
   if (webhook) {
     channels.webhook = webhookChannel({
       outbound,

@@ -17,6 +17,7 @@ import {
   postpone,
 } from '../store/outbox.ts';
 import {
+  firstNotificationMs,
   isKnown,
   overduePages,
   pagesWaiting,
@@ -30,12 +31,15 @@ import type { Channel, DeliveryJob, MessageRef, SendResult } from './channel.ts'
 import type { Channels } from './channels.ts';
 import { buildMessage, fingerprintOf, type Message } from './message.ts';
 import { backoffMs, createPacer, editEveryMs } from './pace.ts';
+import type { Painter } from './picture/painter.ts';
+import { createPictures, heldPicture } from './picture/pictures.ts';
 import { type Dropped, type Plan, planDelivery } from './plan.ts';
 
 export type DeliveryDeps = {
   pool: pg.Pool;
   /** The channels of the config in force: asked anew for each send, so that a reload takes effect at once. */
   channels: () => Channels;
+  painter: Painter;
   /** `server.public_url` of the config in force, or null. */
   publicUrl: () => string | null;
   log: Log;
@@ -100,6 +104,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   let sweeper: Promise<void> | null = null;
   /** Until when Slack wants no edits from the whole workspace. */
   let editsBlockedUntil = 0;
+
+  const pictures = createPictures({ ...deps, kick });
 
   const backoff = (failures: number): number => backoffMs(failures, (deps.random ?? Math.random)());
 
@@ -286,7 +292,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       return stepDone(done);
     }
 
-    const built = await messageOf(incident, found.timeline);
+    const built = await messageOf(incident, found.timeline, existing);
     const fingerprint = fingerprintOf(built);
     const edits = send.as === 'update' && !send.broadcast && target.channel === 'slack';
     const comparable =
@@ -368,6 +374,9 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       await finishSurely(ended);
       metrics.notificationDelay.observe({ channel: job.target.channel }, Math.max(0, at - job.createdAt) / 1000);
       log.info({ ...fields, ms: at - job.createdAt }, 'notification sent');
+      if (as === 'open' && !existing) await timeFirst(job, at);
+      if (message && result.pictureRefused) pictures.refused(incident, message);
+      else if (message) pictures.want(incident, job.target, message);
       return stepDone(
         ended.jobs.map(({ id }) => id),
         message ?? existing,
@@ -428,16 +437,35 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       state: incident.status === 'resolved' ? 'resolved' : 'open',
       sentAt: existing?.sentAt ?? at,
       updatedAt: at,
-      fingerprint,
+      // Not what was meant to be shown: the next edit is sent whatever it shows.
+      fingerprint: result.pictureRefused ? null : fingerprint,
     };
   }
 
-  async function messageOf(incident: Incident, timeline: TimelineEntry[]): Promise<Message> {
+  /** A figure for operators: that it cannot be had must not look like a failed delivery. */
+  async function timeFirst(job: NotificationJob, at: number): Promise<void> {
+    const ms = await firstNotificationMs(pool, job.incidentId, job.target, at).catch(() => null);
+    if (ms !== null) metrics.firstNotification.observe(ms / 1000);
+  }
+
+  async function messageOf(
+    incident: Incident,
+    timeline: TimelineEntry[],
+    existing: MessageRecord | null,
+  ): Promise<Message> {
+    const held = heldPicture(existing);
     const [alerts, elder] = await Promise.all([
       worstAlerts(pool, incident.id, 5),
       incident.mergedInto ? getIncidentForDelivery(pool, incident.mergedInto, 0) : null,
     ]);
-    return buildMessage(incident, { publicUrl: deps.publicUrl(), timeline, alerts, elder: elder?.doc ?? null });
+    const picture = held?.file ? { file: held.file, alt: held.alt } : null;
+    return buildMessage(incident, {
+      publicUrl: deps.publicUrl(),
+      timeline,
+      alerts,
+      elder: elder?.doc ?? null,
+      picture,
+    });
   }
 
   /** A channel never throws for what the far side did; one that does is a bug that must not stop the others. */
@@ -578,6 +606,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     kick,
     async stop() {
       stopping.abort();
+      pictures.stop();
       wake();
       await Promise.all([loop, sweeper]);
       // Calls in flight may end; the claim of one that does not is let go by its lease.

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import nodemailer from 'nodemailer';
+import type { Incident } from '../domain/incident.ts';
 import type { NotificationKind } from '../domain/notification.ts';
 import { type Channel, callTimeoutMs, type SendResult } from './channel.ts';
 import { withoutSecrets } from './failures.ts';
@@ -16,7 +17,12 @@ export type MailOptions = {
   kind: NotificationKind;
   /** For an escalation: the line to say first. */
   line: string | null;
+  /** What the picture that comes with it shows, or null when none does. */
+  picture?: string | null;
 };
+
+/** Names the picture inside its mail. */
+const pictureId = 'chart@tocsin';
 
 /** Ids come from us, but a Message-ID with a space or an angle bracket would break the header: hash whatever is unusual. */
 const idPart = (text: string): string =>
@@ -112,7 +118,7 @@ export function renderMail(message: Message, options: MailOptions): Mail {
   return {
     subject: cut(`[${markOf(message)}] #${message.number} ${title}`, 200),
     text,
-    html: pageOf(message, lines, timeline, line, footer),
+    html: pageOf(message, lines, timeline, { line, footer, picture: options.picture ?? null }),
     messageId,
     headers: {
       ...(first ? {} : { 'In-Reply-To': root, References: root }),
@@ -135,8 +141,7 @@ function pageOf(
   message: Message,
   lines: [string, string][],
   timeline: Message['timeline'],
-  line: string | null,
-  footer: string,
+  { line, footer, picture }: { line: string | null; footer: string; picture: string | null },
 ): string {
   const cell = 'padding:2px 12px 2px 0;vertical-align:top';
   const linked = (text: string): string => {
@@ -154,14 +159,40 @@ function pageOf(
     `<h2 style="color:${colours[message.state]};font-size:18px">${html(message.state === 'open' ? message.headline : `${stateLine(message)}: ${message.headline}`)}</h2>`,
     line ? `<p><b>${html(line)}</b></p>` : '',
     `<table style="border-collapse:collapse">${rows.join('')}</table>`,
+    picture === null
+      ? ''
+      : `<p><img src="cid:${pictureId}" alt="${html(picture)}" width="480" style="max-width:100%;height:auto"></p>`,
     story.length ? `<h3 style="font-size:14px">Timeline</h3><ul>${story.join('')}</ul>` : '',
     link,
     `<p style="color:#475569;font-size:12px">${html(footer)}</p>`,
     '</body></html>',
-  ].join('\n');
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
 }
 
-export type EmailOptions = { smtpUrl: string; from: string };
+export type EmailOptions = {
+  smtpUrl: string;
+  from: string;
+  /** The picture of an incident with its words, or null when there is none. Absent: mail goes without. */
+  pictureOf?(incident: Incident): Promise<{ png: Buffer; alt: string } | null>;
+};
+
+/** A mail cannot be edited, so it waits this long for its picture, ms, and goes without one then. */
+const pictureWaitMs = 1_500;
+
+/** The picture, or null when it is not there in time. */
+async function inTime<T>(picture: Promise<T | null>): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), pictureWaitMs);
+  });
+  try {
+    return await Promise.race([picture.catch(() => null), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** The domain in `Tocsin <tocsin@example.com>`; a sender without one gets ours, which never resolves (RFC 2606). */
 function domainOf(from: string): string {
@@ -169,7 +200,7 @@ function domainOf(from: string): string {
   return domain ?? 'tocsin.invalid';
 }
 
-const transportOf = ({ smtpUrl }: EmailOptions) => {
+const transportOf = ({ smtpUrl }: Pick<EmailOptions, 'smtpUrl'>) => {
   const url = new URL(smtpUrl);
   return nodemailer.createTransport({
     host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -203,12 +234,19 @@ export function emailChannel(options: EmailOptions): Channel {
   return {
     kind: 'email',
     async send(job) {
+      // The end of an incident needs no picture.
+      const picture =
+        job.kind === 'resolve' || !options.pictureOf ? null : await inTime(options.pictureOf(job.incident));
       const mail = renderMail(job.message, {
         domain: domainOf(options.from),
         notificationId: job.id,
         kind: job.kind,
         line: job.text,
+        picture: picture?.alt ?? null,
       });
+      const attachments = picture
+        ? [{ filename: 'chart.png', content: picture.png, cid: pictureId, contentDisposition: 'inline' as const }]
+        : [];
       let timer: NodeJS.Timeout | undefined;
       // The transport's timeouts are for each step; a call as a whole is given up as any other.
       const late = new Promise<SendResult>((resolve) => {
@@ -218,7 +256,7 @@ export function emailChannel(options: EmailOptions): Channel {
         );
       });
       const sent = transport
-        .sendMail({ from: options.from, to: job.target.address, date: new Date(job.at), ...mail })
+        .sendMail({ from: options.from, to: job.target.address, date: new Date(job.at), attachments, ...mail })
         .then((): SendResult => ({ status: 'sent', ref: { messageId: mail.messageId }, text: mail.subject }))
         .catch((error: unknown) => failed(error, secrets));
       try {

@@ -9,10 +9,14 @@ const History = z.looseObject({
   /** 0..1 of them ended without anybody's doing. */
   selfResolvedShare: z.number().nullable(),
   firstEver: z.boolean(),
+  /** How often it started or stopped firing in the last hour. */
+  changesLastHour: z.number().optional(),
 });
 
 /** Fewer ends than this say nothing about how it usually goes. */
 const usual = 3;
+/** More than four state changes in an hour are flapping, as BigPanda defines it. */
+const flapping = 4;
 
 /**
  * What is known of incidents like it, in one line: `Seen 3 times, median 12 min, 9 of 10 within 30 min; last #7 on
@@ -36,10 +40,13 @@ export function historyOf(incident: Incident): string | null {
     const alone = past?.selfResolvedShare ?? null;
     if (alone !== null && seen >= usual && alone >= 0.5) parts.push(`${Math.round(alone * 100)} % ended by themselves`);
   }
+  const changes = past?.changesLastHour ?? 0;
+  if (changes > flapping) parts.push(`flapping: ${changes} changes in the last hour`);
   const figures = parts.join(', ');
-  if (!last) return figures ? plain(figures, 320) : null;
+  if (!last) return figures ? plain(figures, 480) : null;
   const lasted = last.durationSeconds === null ? '' : `, lasted ${inWords(last.durationSeconds * 1000)}`;
-  const ended = last.endedBy ? `, ended by ${plain(last.endedBy, 80)}` : '';
+  const how = typeof last.ended === 'string' ? last.ended : last.endedBy && `ended by ${last.endedBy}`;
+  const ended = how ? `, ${plain(how, 160)}` : '';
   const which = `#${last.number} ${plain(last.title, 80)} on ${last.startedAt.slice(0, 10)}${lasted}${ended}`;
-  return plain(figures ? `${figures}; last ${which}` : `Seen before: ${which}`, 320);
+  return plain(figures ? `${figures}; last ${which}` : `Seen before: ${which}`, 480);
 }

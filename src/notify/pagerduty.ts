@@ -1,3 +1,4 @@
+import type { Incident } from '../domain/incident.ts';
 import type { Severity } from '../domain/severity.ts';
 import type { Outbound } from '../telemetry/outbound.ts';
 import { type Channel, callTimeoutMs, type DeliveryJob } from './channel.ts';
@@ -21,6 +22,7 @@ export type PagerDutyEvent = {
     custom_details: Record<string, unknown>;
   };
   links?: { href: string; text: string }[];
+  images?: { src: string; href?: string; alt: string }[];
   client?: string;
   client_url?: string;
 };
@@ -36,8 +38,15 @@ const severities: Record<Severity, 'critical' | 'error' | 'warning' | 'info'> = 
 /** PagerDuty refuses events above 512 KB. */
 const maxBytes = 512_000;
 
-/** The trigger of an incident: everything the one who is woken needs, within PagerDuty's limits. Pure. */
-export function renderPagerDuty(message: Message, lead: { service: string | null; alertname: string }): PagerDutyEvent {
+/**
+ * The trigger of an incident: everything the one who is woken needs, within PagerDuty's limits. `picture` is where PagerDuty
+ * finds the chart (it shows https only), or null. Pure.
+ */
+export function renderPagerDuty(
+  message: Message,
+  lead: { service: string | null; alertname: string },
+  picture: { src: string; alt: string } | null = null,
+): PagerDutyEvent {
   const details: Record<string, unknown> = {
     state: stateLine(message),
     impact: message.impact,
@@ -87,6 +96,9 @@ export function renderPagerDuty(message: Message, lead: { service: string | null
       custom_details: Object.fromEntries(known),
     },
     links,
+    ...(picture
+      ? { images: [{ ...picture, ...(message.links.incident ? { href: message.links.incident } : {}) }] }
+      : {}),
     client: 'Tocsin',
     ...(message.links.incident ? { client_url: message.links.incident } : {}),
   };
@@ -101,6 +113,8 @@ export type PagerDutyOptions = {
   /** The routing key of `team/<name>` or `person/<name>`, or null when it has none. */
   keyOf(address: string): string | null;
   outbound: Outbound;
+  /** Where anybody can fetch the picture of an incident, or null: nothing to plot, or no public address. `at` is epoch ms. */
+  pictureOf?(incident: Incident, at: number): { src: string; alt: string } | null;
 };
 
 /**
@@ -121,7 +135,7 @@ export function pagerDutyChannel(options: PagerDutyOptions): Channel {
           fix: `Set ${where}.pagerduty in routing.yaml, and the variable it names`,
         };
       }
-      const event = eventOf(job);
+      const event = eventOf(job, options.pictureOf?.(job.incident, job.at) ?? null);
       const result = await options.outbound.request({
         method: 'POST',
         url: `${options.eventsUrl.replace(/\/+$/, '')}/v2/enqueue`,
@@ -140,12 +154,13 @@ export function pagerDutyChannel(options: PagerDutyOptions): Channel {
   };
 }
 
-function eventOf(job: DeliveryJob): PagerDutyEvent {
+function eventOf(job: DeliveryJob, picture: { src: string; alt: string } | null): PagerDutyEvent {
   const { incident, message, kind } = job;
   if (kind === 'acknowledge' || kind === 'resolve') {
     return { event_action: kind, dedup_key: message.incidentId.slice(0, 255) };
   }
-  const event = renderPagerDuty(message, { service: incident.lead.service, alertname: incident.lead.alertname });
+  const lead = { service: incident.lead.service, alertname: incident.lead.alertname };
+  const event = renderPagerDuty(message, lead, picture);
   if (job.text) event.payload!.custom_details.why_now = plain(job.text, 500);
   return event;
 }

@@ -8,9 +8,17 @@ import {
   WebClient,
 } from '@slack/web-api';
 import type { Outbound } from '../telemetry/outbound.ts';
-import { type Channel, callTimeoutMs, type DeliveryJob, type MessageRef, type SendResult } from './channel.ts';
+import {
+  type Channel,
+  callTimeoutMs,
+  type DeliveryJob,
+  type MessageRef,
+  type PictureHost,
+  type SendResult,
+  type UploadResult,
+} from './channel.ts';
 import { withoutSecrets } from './failures.ts';
-import { oneLine, stateLine } from './message.ts';
+import { type Message, oneLine, stateLine } from './message.ts';
 import { renderSlack, renderSlackLine } from './render-slack.ts';
 
 export type SlackChannelOptions = {
@@ -51,6 +59,9 @@ const fixes: Record<string, string> = {
   ekm_access_denied: 'A workspace admin has suspended messaging: ask them',
 };
 
+/** A picture that a message names is not known there yet, or not any more (slackapi/python-slack-sdk#1521). */
+const unshowable = new Set(['invalid_blocks', 'invalid_blocks_format', 'slack_file_not_found']);
+
 /** Faults on Slack's side that pass. */
 const passing = new Set([
   'internal_error',
@@ -84,29 +95,45 @@ export function slackChannel(options: SlackChannelOptions): Channel {
 
   const plainPost = { parse: 'none', link_names: false, unfurl_links: false, unfurl_media: false } as const;
 
-  async function post(job: DeliveryJob): Promise<MessageRef> {
-    const { text, blocks } = renderSlack(job.message, { interactive: options.interactive, line: job.text });
-    const answer = await client.apiCall('chat.postMessage', {
-      channel: job.target.address,
-      text,
-      blocks,
-      ...plainPost,
-    });
-    return refOf(answer, job.target.address);
+  /** The call with the message's picture, or without it when Slack cannot show that: what is said matters more. */
+  async function withPicture<T>(
+    job: DeliveryJob,
+    call: (message: Message) => Promise<T>,
+  ): Promise<{ answer: T; pictureRefused?: true }> {
+    try {
+      return { answer: await call(job.message) };
+    } catch (error) {
+      const refused = error instanceof WebAPIPlatformError && unshowable.has(error.data.error);
+      if (!refused || !job.message.picture) throw error;
+      return { answer: await call({ ...job.message, picture: null }), pictureRefused: true };
+    }
   }
 
-  async function edit(job: DeliveryJob, ref: MessageRef): Promise<MessageRef> {
-    const { text, blocks } = renderSlack(job.message, options);
+  type Shown = { ref: MessageRef; pictureRefused?: true };
+
+  async function post(job: DeliveryJob): Promise<Shown> {
+    const { answer, ...rest } = await withPicture(job, (message) =>
+      client.apiCall('chat.postMessage', {
+        channel: job.target.address,
+        ...renderSlack(message, { interactive: options.interactive, line: job.text }),
+        ...plainPost,
+      }),
+    );
+    return { ref: refOf(answer, job.target.address), ...rest };
+  }
+
+  async function edit(job: DeliveryJob, ref: MessageRef): Promise<Shown> {
     try {
-      await client.apiCall('chat.update', {
-        channel: ref.channel,
-        ts: ref.ts,
-        text,
-        blocks,
-        parse: 'none',
-        link_names: false,
-      });
-      return ref;
+      const { answer: _, ...rest } = await withPicture(job, (message) =>
+        client.apiCall('chat.update', {
+          channel: ref.channel,
+          ts: ref.ts,
+          ...renderSlack(message, options),
+          parse: 'none',
+          link_names: false,
+        }),
+      );
+      return { ref, ...rest };
     } catch (error) {
       if (error instanceof WebAPIPlatformError && gone.has(error.data.error)) return post(job);
       throw error;
@@ -125,6 +152,7 @@ export function slackChannel(options: SlackChannelOptions): Channel {
 
   return {
     kind: 'slack',
+    pictures: slackPictures(client, options),
     async send(job) {
       try {
         const existing = job.existing?.ref;
@@ -134,15 +162,73 @@ export function slackChannel(options: SlackChannelOptions): Channel {
           return { status: 'sent', ref: null, text: job.text ?? '' };
         }
         const shown = oneLine(job.message);
-        if (!existing) return { status: 'sent', ref: await post(job), text: shown };
+        if (!existing) return { status: 'sent', ...(await post(job)), text: shown };
         // First the edit, which may be repeated without harm, then the reply, which may not: a retry repeats only the edit.
-        const ref = await edit(job, existing);
+        const { ref, ...rest } = await edit(job, existing);
         const said = announcement(job);
         // A message posted anew has announced itself already.
         if (said && ref.ts === existing.ts) await reply(ref, said, true);
-        return { status: 'sent', ref, text: said ?? shown };
+        return { status: 'sent', ref, ...rest, text: said ?? shown };
       } catch (error) {
         return failed(error, options.token);
+      }
+    },
+  };
+}
+
+/**
+ * Pictures in Slack: three steps (https://docs.slack.dev/reference/methods/files.getUploadURLExternal). A file that is
+ * completed without a channel is private to the app and can be shown by a message's image block; completed with one, it is
+ * posted there.
+ */
+function slackPictures(client: WebClient, { token, outbound }: Omit<SlackChannelOptions, 'interactive'>): PictureHost {
+  async function upload(picture: { png: Buffer; alt: string }, thread: MessageRef | null): Promise<UploadResult> {
+    const answer = (await client.apiCall('files.getUploadURLExternal', {
+      filename: 'chart.png',
+      length: picture.png.length,
+      alt_txt: picture.alt,
+    })) as { upload_url?: unknown; file_id?: unknown };
+    const { upload_url: url, file_id: file } = answer;
+    if (typeof url !== 'string' || !/^https?:/.test(url) || typeof file !== 'string')
+      return { status: 'retry', reason: 'Slack gave no address to upload to' };
+    const sent = await outbound.request({
+      method: 'POST',
+      url,
+      peer: 'slack',
+      headers: { 'Content-Type': 'application/octet-stream' },
+      body: picture.png,
+      timeoutMs: callTimeoutMs,
+      maxBytes: 64 * 1024,
+    });
+    if (sent.status !== 'answered' || sent.code >= 300) {
+      const reason = sent.status === 'answered' ? `it answered ${sent.code}` : sent.reason;
+      return { status: 'retry', reason: `Slack did not take the upload: ${withoutSecrets(reason, [token])}` };
+    }
+    await client.apiCall('files.completeUploadExternal', {
+      files: [{ id: file, title: 'Chart' }],
+      ...(thread ? { channel_id: thread.channel, thread_ts: thread.ts } : {}),
+    });
+    return { status: 'uploaded', file };
+  }
+
+  return {
+    async upload(picture, thread) {
+      try {
+        return await upload(picture, thread);
+      } catch (error) {
+        const result = failed(error, token);
+        if (result.status === 'refused' && result.reason.includes('missing_scope'))
+          return { ...result, fix: 'Give the Slack app the scopes files:write and files:read and reinstall it' };
+        return result.status === 'sent' ? { status: 'retry', reason: 'Slack answered nonsense' } : result;
+      }
+    },
+    async isUsable(file) {
+      try {
+        const { file: info } = (await client.apiCall('files.info', { file })) as { file?: { mimetype?: unknown } };
+        return typeof info?.mimetype === 'string' && info.mimetype !== '';
+      } catch {
+        // Without files:read nobody tells us; the message that shows it will.
+        return false;
       }
     },
   };

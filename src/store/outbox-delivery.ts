@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { ChannelKind, NotificationJob, Target } from '../domain/notification.ts';
 import type { Severity } from '../domain/severity.ts';
-import { timestamp } from './encode.ts';
+import { timestamp, toJson } from './encode.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 
@@ -81,6 +81,41 @@ export async function worstAlerts(
     startsAt: row.starts_at.getTime(),
     count: Number(row.count),
   }));
+}
+
+/** Notes at a message which picture it shows. Kept under a key of its own, which `finishNotification` never overwrites. */
+export async function savePicture(
+  db: Db,
+  incidentId: string,
+  target: Target,
+  picture: Record<string, unknown>,
+): Promise<void> {
+  await db.query(
+    `update messages set ref = ref || jsonb_build_object('picture', $4::jsonb)
+     where incident_id = $1 and channel = $2 and address = $3`,
+    [incidentId, target.channel, target.address, toJson(picture)],
+  );
+}
+
+/**
+ * How long the first message about an incident took, ms: from the arrival of its first alert at the door to `at`, when this
+ * target was told. Null where that says nothing about us: another target was told before, no alert is behind it (declared by
+ * hand), or policy held it back for a while.
+ */
+export async function firstNotificationMs(
+  db: Db,
+  incidentId: string,
+  target: Target,
+  at: number,
+): Promise<number | null> {
+  const { rows } = await db.query<{ arrived: Date | null }>(
+    `select (select min(received_at) from alerts where incident_id = $1) as arrived
+     where not exists (select from timeline where incident_id = $1 and kind = 'suppressed')
+       and ($2, $3) = (select channel, address from messages where incident_id = $1 order by sent_at, channel, address limit 1)`,
+    [incidentId, target.channel, target.address],
+  );
+  const arrived = rows[0]?.arrived;
+  return arrived ? Math.max(0, at - arrived.getTime()) : null;
 }
 
 /** For metrics: how many wait per channel, and since when the oldest due one does (epoch ms). */

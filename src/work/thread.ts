@@ -12,6 +12,8 @@ import { createTopologyWatch } from '../enrich/topology/watch.ts';
 import { type Jobs, startJobs } from '../jobs/start.ts';
 import { type Channels, closeChannels, createChannels } from '../notify/channels.ts';
 import { createDelivery } from '../notify/deliver.ts';
+import { createPainter } from '../notify/picture/painter.ts';
+import { pictureKeyOf } from '../notify/picture/signed-url.ts';
 import { createReconciler } from '../receive/reconcile.ts';
 import { compileRules, type Rules } from '../rules.ts';
 import type { AuditKey } from '../store/audit.ts';
@@ -61,7 +63,8 @@ async function main(): Promise<void> {
   let learned: Topology | null = null;
   let rules: Rules = compileRules(config, models);
   const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
-  const channelDeps = { outbound, log };
+  const painter = createPainter(log);
+  const channelDeps = { outbound, log, painter, pictureKey: pictureKeyOf(data.auditKey) };
   let channels: Channels = createChannels(config, channelDeps);
 
   const pool = openPool(data.databaseUrl, { max: 8, name: 'tocsin work' });
@@ -72,6 +75,7 @@ async function main(): Promise<void> {
   const delivery = createDelivery({
     pool,
     channels: () => channels,
+    painter,
     publicUrl: () => config.tocsin.server.public_url ?? null,
     log,
     metrics,
@@ -156,6 +160,7 @@ async function main(): Promise<void> {
     await jobs?.stop();
     await owner.stop();
     await delivery.stop();
+    painter.close();
     await listener.close();
     await inbox.close();
     await closeChannels(channels);

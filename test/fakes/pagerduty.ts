@@ -16,6 +16,7 @@ export type FakePagerDutyEvent = {
     custom_details?: Record<string, unknown>;
   };
   links?: { href: string; text?: string }[];
+  images?: { src: string; href?: string; alt?: string }[];
   client?: string;
   client_url?: string;
   /** What it did: `opened` is the only thing that pages somebody. */

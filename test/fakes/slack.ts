@@ -39,8 +39,18 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
   const responses: { id: string; body: Record<string, unknown> }[] = [];
   const files = new Map<
     string,
-    { name: string; length: number; bytes: Buffer | null; shared: string | null; alt: string | null }
+    {
+      name: string;
+      length: number;
+      bytes: Buffer | null;
+      completed: boolean;
+      /** The channel it was shared in; null: private to the app. */
+      shared: string | null;
+      alt: string | null;
+    }
   >();
+  /** False while Slack is still digesting files: no mimetype, and an image block that names one is refused. */
+  let filesReady = true;
   const missingChannels = new Set<string>();
   const expected = new Set<FakeSlackMessage>();
   const hanging = new Set<() => void>();
@@ -108,6 +118,16 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
   });
   const find = (channel: unknown, ts: unknown) =>
     messages.find((message) => message.channel === channel && message.ts === ts && !message.deleted);
+  /** Image blocks may name a file only once it is uploaded, completed and digested. */
+  const wrongIn = (args: Record<string, unknown>): string[] => {
+    const faults = slackFaults(args);
+    for (const block of Array.isArray(args.blocks) ? (args.blocks as Record<string, unknown>[]) : []) {
+      if (block.type !== 'image' || !block.slack_file) continue;
+      const file = files.get(String((block.slack_file as { id?: unknown }).id));
+      if (!file?.completed || !filesReady) faults.push('invalid slack file');
+    }
+    return faults;
+  };
   const contentOf = (args: Record<string, unknown>) => ({
     text: String(args.text ?? ''),
     blocks: Array.isArray(args.blocks) ? (args.blocks as Record<string, unknown>[]) : [],
@@ -128,7 +148,7 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
       if (!to || missingChannels.has(to)) return refuse('channel_not_found');
       const content = contentOf(args);
       if (!content.text && content.blocks.length === 0) return refuse('no_text');
-      const wrong = slackFaults(args);
+      const wrong = wrongIn(args);
       if (wrong.length)
         return refuse(
           wrong.some((line) => line.startsWith('msg_blocks_too_long')) ? 'msg_blocks_too_long' : 'invalid_blocks',
@@ -157,7 +177,7 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
       const message = find(args.channel, args.ts);
       if (!message) return refuse('message_not_found');
       const content = contentOf(args);
-      const wrong = slackFaults(args);
+      const wrong = wrongIn(args);
       if (wrong.length) return refuse('invalid_blocks', wrong);
       message.history.push({ text: message.text, blocks: message.blocks });
       Object.assign(message, content, { shown: shownOf(content) });
@@ -177,6 +197,8 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
     }),
     'conversations.open': (args) => ({ ok: true, channel: { id: idOf(String(args.users)) } }),
     'files.getUploadURLExternal': (args) => {
+      const length = Number(args.length);
+      if (!args.filename || !Number.isInteger(length) || length < 1) return refuse('invalid_arguments');
       const id = `F${createHash('sha256')
         .update(`${files.size}${String(args.filename)}`)
         .digest('hex')
@@ -184,8 +206,9 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
         .toUpperCase()}`;
       files.set(id, {
         name: String(args.filename),
-        length: Number(args.length),
+        length,
         bytes: null,
+        completed: false,
         shared: null,
         alt: (args.alt_txt as string) ?? null,
       });
@@ -193,25 +216,50 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
     },
     'files.completeUploadExternal': (args) => {
       const named = (args.files ?? []) as { id: string; title?: string }[];
+      const channel = args.channel_id === undefined ? null : String(args.channel_id);
+      const threadTs = args.thread_ts === undefined ? null : String(args.thread_ts);
+      if (channel !== null && threadTs !== null && !find(channel, threadTs)) return refuse('thread_not_found');
       for (const { id } of named) {
         const file = files.get(id);
         if (!file?.bytes) return refuse('file_not_found');
-        file.shared = args.channel_id === undefined ? null : String(args.channel_id);
+        file.completed = true;
+        file.shared = channel;
+        if (channel === null) continue;
+        const content = { text: `(file ${file.name})`, blocks: [] };
+        messages.push({
+          to: nameOf(channel),
+          channel,
+          ts: nextTs(),
+          threadTs,
+          broadcast: false,
+          ...content,
+          history: [],
+          deleted: false,
+          shown: shownOf(content),
+        });
       }
       return { ok: true, files: named.map(({ id, title }) => ({ id, title: title ?? '' })) };
     },
     'files.info': (args) => {
       const file = files.get(String(args.file));
       return file
-        ? { ok: true, file: { id: args.file, name: file.name, mimetype: file.bytes ? 'image/png' : '' } }
+        ? {
+            ok: true,
+            file: { id: args.file, name: file.name, mimetype: file.completed && filesReady ? 'image/png' : '' },
+          }
         : refuse('file_not_found');
     },
   };
 
   function receiveFile(id: string, call: HttpCall, response: Parameters<typeof json>[0]): void {
     const file = files.get(id);
-    if (file) file.bytes = call.body;
-    response.writeHead(file ? 200 : 404).end(file ? 'OK' : 'no such upload');
+    const fault = takeFault('upload', '');
+    if (fault?.do === 'status') return void response.writeHead(fault.code).end('upstream fault');
+    const whole = file?.length === call.body.length;
+    if (file && whole) file.bytes = call.body;
+    response
+      .writeHead(!file ? 404 : whole ? 200 : 400)
+      .end(whole ? 'OK' : 'no such upload, or not the length announced');
   }
 
   const seen = (): string =>
@@ -268,6 +316,10 @@ export async function startFakeSlack(options: { token?: string; signingSecret?: 
       faults = [];
       for (const letGo of hanging) letGo();
       hanging.clear();
+    },
+    /** From now on uploaded files stay unusable (false), or are usable at once (true). */
+    digestFiles: (ready: boolean): void => {
+      filesReady = ready;
     },
     removeChannel: (to: string): void => void missingChannels.add(to),
     restoreChannel: (to: string): void => void missingChannels.delete(to),

@@ -10,6 +10,7 @@ import { buildGraph } from '../../src/correlate/graph.ts';
 import type { Action, ActionResult } from '../../src/domain/action.ts';
 import type { IncidentState } from '../../src/domain/effects.ts';
 import type { Incident } from '../../src/domain/incident.ts';
+import { createPainter } from '../../src/notify/picture/painter.ts';
 import type { HealthCheck } from '../../src/telemetry/health.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { quiet, type TestDatabase, withDatabase } from '../fakes/postgres.ts';
@@ -31,6 +32,8 @@ export type ApiFixture = {
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into answers of every shape
 export type ApiAnswer = { status: number; headers: Headers; body: any; text: string };
 
+/** What the fixture's pictures are signed with. */
+export const pictureKey = Buffer.alloc(32, 7);
 export const START = Date.parse('2026-11-20T07:30:00Z');
 
 export async function startApi(
@@ -52,6 +55,7 @@ export async function startApi(
   };
   const analyzed: ApiFixture['analyzed'] = [];
   const graph = buildGraph({ edges: [{ caller: 'checkout', callee: 'payment' }] });
+  const painter = createPainter(quiet);
   const api = createApi({
     pool: options.pool ?? db.pool,
     append: options.append ?? ((item) => append(db, item)),
@@ -65,6 +69,8 @@ export async function startApi(
     metrics,
     graph: () => graph,
     model: loadModels().correlation,
+    painter,
+    pictureKey,
     checks,
     live,
     log: quiet,
@@ -101,6 +107,7 @@ export async function startApi(
     close: async () => {
       await server.close();
       await live.stop();
+      painter.close();
       await db.close();
     },
   };

@@ -324,6 +324,20 @@ describe('PagerDuty', () => {
     expect(pagerduty.alertsOf('key-payments')).toMatchObject([{ state: 'resolved' }]);
   });
 
+  test('the picture is an address that PagerDuty fetches', async () => {
+    const pagerduty = await startFakePagerDuty();
+    closing.push(pagerduty.close);
+    const picture = { src: 'https://tocsin.example.com/api/v1/pictures/x?expires=1&signature=s', alt: 'Chart' };
+    const channel = pagerDutyChannel({
+      eventsUrl: pagerduty.url,
+      keyOf: () => 'key-payments',
+      outbound,
+      pictureOf: (doc) => (doc.id === incident().id ? picture : null),
+    });
+    await channel.send(jobFor(channel, 'team/payments'));
+    expect((await pagerduty.expectTrigger('key-payments')).images).toEqual([expect.objectContaining(picture)]);
+  });
+
   test('a repeated trigger pages nobody twice', async () => {
     const { pagerduty, send } = await start();
     await send();
@@ -363,6 +377,34 @@ describe('mail', () => {
     expect(first.html).toContain('Roll payment back to 3e1b');
     expect(first.headers['auto-submitted']).toBe('auto-generated');
     smtp.expectNothingElse();
+  });
+
+  test('the picture comes inside the mail, with its words; one that is late or missing keeps no mail back', async () => {
+    const smtp = await startFakeSmtp();
+    closing.push(smtp.close);
+    const png = Buffer.from('89504e470d0a1a0a', 'hex');
+    const mailWith = async (pictureOf: Parameters<typeof emailChannel>[0]['pictureOf'], kind: 'open' | 'resolve') => {
+      const channel = emailChannel({
+        smtpUrl: smtp.url,
+        from: 'tocsin@example.com',
+        ...(pictureOf ? { pictureOf } : {}),
+      });
+      await channel.send(jobFor(channel, 'sre@example.com', { kind }));
+      return smtp.expect('sre@example.com', /HighErrorRate/);
+    };
+    const picture = async () => ({ png, alt: 'Chart of "x" & <y>' });
+    const shown = await mailWith(picture, 'open');
+    expect(shown.html).toContain('src="cid:chart@tocsin" alt="Chart of &quot;x&quot; &amp; &lt;y&gt;"');
+    expect(shown.raw).toMatch(/Content-Id: <chart@tocsin>/i);
+    expect(shown.raw).toMatch(/Content-Disposition: inline/i);
+    expect(shown.raw).toContain(png.toString('base64'));
+    const without = [
+      await mailWith(async () => null, 'open'),
+      await mailWith(() => new Promise(() => {}), 'open'),
+      await mailWith(async () => Promise.reject(new Error('no')), 'open'),
+      await mailWith(picture, 'resolve'),
+    ];
+    for (const mail of without) expect(mail.raw).not.toMatch(/cid:|image\/png/);
   });
 
   test('a wrong password is refused and stays secret', async () => {

@@ -7,6 +7,7 @@ import { createDelivery, type Delivery } from '../../src/notify/deliver.ts';
 import { emailChannel } from '../../src/notify/email.ts';
 import { logChannel } from '../../src/notify/log-channel.ts';
 import { pagerDutyChannel } from '../../src/notify/pagerduty.ts';
+import { createPainter } from '../../src/notify/picture/painter.ts';
 import { slackChannel } from '../../src/notify/slack.ts';
 import { webhookChannel } from '../../src/notify/webhook.ts';
 import { claimNotifications, enqueue, finishNotification } from '../../src/store/outbox.ts';
@@ -31,6 +32,8 @@ let logged: string[];
 let ahead: number;
 const now = () => Date.now() + ahead;
 const id = incident().id;
+/** An incident without a series, so without a picture; pictures have stories of their own. */
+const unplotted = (doc: Incident): Incident => ({ ...doc, metrics: {} });
 
 beforeEach(async () => {
   [db, slack, pagerduty, smtp, receiver] = await Promise.all([
@@ -53,6 +56,7 @@ afterEach(async () => {
 }, 60_000);
 
 function startWorker() {
+  const painter = createPainter(quiet);
   const metrics = createMetrics();
   const outbound = createOutbound({ timeoutMs: 10_000, log: quiet, registry: metrics.registry });
   const channels: Channels = {
@@ -65,6 +69,7 @@ function startWorker() {
   const delivery = createDelivery({
     pool: db.pool,
     channels: () => channels,
+    painter,
     publicUrl: () => null,
     log: quiet,
     metrics,
@@ -78,6 +83,7 @@ function startWorker() {
     metrics,
     close: async () => {
       await delivery.stop();
+      painter.close();
       outbound.close();
     },
   };
@@ -86,7 +92,8 @@ function startWorker() {
 }
 
 /** The incident as the newest assessment left it. */
-async function stands(doc: Incident): Promise<void> {
+async function stands(shown: Incident): Promise<void> {
+  const doc = unplotted(shown);
   await db.pool.query(
     `insert into incidents (id, number, status, severity, priority, team, title, started_at, updated_at, revision, assessed_revision, state, doc)
      values ($1, $2, $3, $4, 1, $5, $6, $7, $7, 1, 1, '{}', $8)
@@ -313,8 +320,8 @@ test('the page of a worker killed between send and record is no second page', as
   await queue(page);
   await settled();
   // As if the record had been lost with the process.
-  await db.pool.query("update notifications set state = 'waiting', sent_at = null where id = $1", [page.id]);
   await db.pool.query('delete from messages');
+  await db.pool.query("update notifications set state = 'waiting', sent_at = null where id = $1", [page.id]);
   await until(
     () => pagerduty.events.length === 2,
     () => 'it was not sent again',
