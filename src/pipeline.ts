@@ -196,6 +196,12 @@ export function createEngine(initial: Rules) {
     return judgement;
   }
 
+  /** Facts that came too late are there now: an open incident is judged anew with them. */
+  function refresh(incidentId: string, now: number): void {
+    const incident = world.incidents.get(incidentId);
+    if (incident && incident.state.status !== 'resolved') life.touch(world, incident, now);
+  }
+
   /** The next moment at which `advance` or `requests` has something to do, or null. */
   function nextDue(): number | null {
     const times = [due.next(), heartbeatDue(world)];
@@ -291,6 +297,7 @@ export function createEngine(initial: Rules) {
     advance,
     requests,
     assess,
+    refresh,
     nextDue,
     takeEffects,
     restore,

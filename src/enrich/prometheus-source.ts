@@ -19,12 +19,17 @@ export type PrometheusSourceDeps = Omit<ServersDeps, 'clock'> & {
   graph?: () => ServiceGraph;
   /** Judges the alert's own series, when there is a detector. */
   anomaly?: JudgeSeries;
-  /** Clients shared with the deploy and topology watch; made here when left out. */
-  servers?: Servers;
+  /** What came after the deadline is there now: the incident is worth judging anew. */
+  onLate?: (incidentId: string) => void;
 };
 
 /** Facts that came so shortly before the deadline still count; those that did not are said to be missing. */
 const SHARE_OF_DEADLINE = 0.9;
+/** A slow server is waited for so much longer behind the message's back, so that an edit can bring what it says. */
+const LATE_MS = 10_000;
+/** So many incidents at once, and each at most once a minute: a storm must not double what a slow server is asked. */
+const LATE_MOST = 20;
+const LATE_EVERY_MS = 60_000;
 
 /**
  * What the alert's own Prometheus says: value, threshold, trend, onset and plot of its series, targets that are down, the
@@ -32,18 +37,45 @@ const SHARE_OF_DEADLINE = 0.9;
  * are named in `degraded` as `prometheus:<server>`.
  */
 export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource & { servers: Servers } {
-  const servers = deps.servers ?? createServers({ ...deps, clock: deps.now });
+  const servers = createServers({ ...deps, clock: deps.now });
   const graph = deps.graph ?? emptyGraph;
 
+  const late = new Map<string, number>();
+  let waiting = 0;
+
   async function gather(subject: Subject, given: AbortSignal): Promise<Partial<Facts>> {
+    const client = subject.lead && servers.of(subject.lead);
+    if (!client) return {};
+    if (deps.now === null) return ask(client, subject, given);
+    const own = AbortSignal.timeout(Math.max(1, deps.config().tocsin.enrich.deadline * SHARE_OF_DEADLINE));
+    const facts = await ask(client, subject, AbortSignal.any([given, own]));
+    if (own.aborted && deps.onLate) void follow(client, subject, deps.now(), deps.onLate);
+    return facts;
+  }
+
+  /** Goes on where the deadline cut off; the answers are kept by the client, and the next judgement finds them there. */
+  async function follow(
+    client: Client,
+    subject: Subject,
+    now: number,
+    onLate: (incidentId: string) => void,
+  ): Promise<void> {
+    for (const [id, at] of late) if (now - at > LATE_EVERY_MS) late.delete(id);
+    if (waiting >= LATE_MOST || late.has(subject.incidentId)) return;
+    late.set(subject.incidentId, now);
+    waiting += 1;
+    try {
+      const facts = await ask(client, subject, AbortSignal.timeout(LATE_MS));
+      if (facts.lead?.prometheus || facts.serviceMetrics?.length) onLate(subject.incidentId);
+    } finally {
+      waiting -= 1;
+    }
+  }
+
+  async function ask(client: Client, subject: Subject, signal: AbortSignal): Promise<Partial<Facts>> {
     const alert = subject.lead;
     if (!alert) return {};
-    const client = servers.of(alert);
-    if (!client) return {};
     const config = deps.config();
-    const signal = client.live
-      ? AbortSignal.any([given, AbortSignal.timeout(Math.max(1, config.tocsin.enrich.deadline * SHARE_OF_DEADLINE))])
-      : given;
     const { now } = subject;
     const [lead, targets, golden, around] = await Promise.all([
       leadFacts(client, alert, { now, signal }, deps.anomaly),
@@ -53,9 +85,8 @@ export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource &
         ? { metrics: [], failure: null }
         : serviceMetrics(client, subject, { graph: graph(), labelNames: config.tocsin.labels }, signal),
     ]);
-    const shown = show(lead.metrics, lead.raw, targets.down, golden.shown);
     return {
-      lead: shown,
+      lead: show(lead.metrics, lead.raw, targets.down, golden.shown),
       serviceMetrics: [...around.metrics, ...golden.metrics],
       degraded: degradedBy(client, [
         ['', lead.failure],

@@ -34,6 +34,8 @@ export type Owner = {
   kick(): void;
   /** A new config is in force: the engine takes it between two batches. */
   reconfigure(): void;
+  /** Facts that came after an incident's deadline are there: it is judged anew with them. */
+  refresh(incidentId: string): void;
   /** Whether this process owns the shard now. */
   owns(): boolean;
   isFiring(source: string, fingerprint: string): boolean;
@@ -62,6 +64,7 @@ export function createOwner(deps: OwnerDeps): Owner {
   let kicked = false;
   let engine: Engine | null = null;
   let reloadWanted = false;
+  const late = new Set<string>();
   let countedAt = 0;
 
   const kick = (): void => {
@@ -147,6 +150,8 @@ export function createOwner(deps: OwnerDeps): Owner {
       const start = performance.now();
       for (const item of items) await applyItem(current, item, config);
       current.advance(now());
+      for (const id of late) current.refresh(id, now());
+      late.clear();
       for (const { subject, facts } of answered.splice(0)) judge(current, subject, facts);
       let asked = 0;
       const sources = deps.sources();
@@ -262,6 +267,10 @@ export function createOwner(deps: OwnerDeps): Owner {
     kick,
     reconfigure() {
       reloadWanted = true;
+      kick();
+    },
+    refresh(incidentId) {
+      late.add(incidentId);
       kick();
     },
     owns: () => engine !== null,

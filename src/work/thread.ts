@@ -85,7 +85,14 @@ async function main(): Promise<void> {
     },
   });
   const history = createHistorySource(pool);
-  const prometheus = createPrometheusSource({ config: () => config, outbound, metrics, now, graph: () => rules.graph });
+  const prometheus = createPrometheusSource({
+    config: () => config,
+    outbound,
+    metrics,
+    now,
+    graph: () => rules.graph,
+    onLate: (incidentId) => owner.refresh(incidentId),
+  });
   const owner = createOwner({
     openShard: () => openShard({ url: data.databaseUrl, name: data.shard, log, auditKey: data.auditKey, now }),
     rules: () => rules,

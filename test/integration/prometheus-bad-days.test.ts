@@ -6,6 +6,7 @@ import { gather } from '../../src/enrich/gather.ts';
 import { json } from '../fakes/http-server.ts';
 import { documented, type FakePrometheus, type PromHandler, startFakePrometheus, success } from '../fakes/prom-api.ts';
 import { alertOf, configWith, sourceFor, subjectOf } from '../fakes/prom-source.ts';
+import { until } from '../fakes/until.ts';
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -124,6 +125,33 @@ describe('a bad day never harms the page', () => {
     const got = await facts(server.url);
     expect(got.degraded).toEqual([{ stage: 'prometheus:main', reason: 'no answer in time' }]);
     expect(server.most()).toBeLessThanOrEqual(4);
+  });
+
+  test('a slow one costs the message nothing, and the facts come to an edit', async () => {
+    const slow = documented('thanos');
+    const server = await fake(async (call, response) => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return slow(call, response);
+    });
+    const late: string[] = [];
+    const { source, close } = sourceFor(configWith([{ name: 'main', url: server.url }], { deadline: '300ms' }), {
+      onLate: (id) => late.push(id),
+    });
+    open.push({ close });
+    const lead = alert();
+    const first = await source.gather(subjectOf(lead), new AbortController().signal);
+    expect(first.lead).toEqual({});
+    expect(first.degraded).toEqual([{ stage: 'prometheus:main', reason: 'no answer in time' }]);
+    await until(
+      () => late.length > 0,
+      () => 'nobody said that the facts are there',
+    );
+    const calls = server.calls.length;
+    const second = await source.gather(subjectOf(lead), new AbortController().signal);
+    expect(second.lead?.prometheus).toMatchObject({ value: 0.14, plot: { step: 15 } });
+    expect(second.degraded).toEqual([]);
+    expect(late).toEqual(['i-1']);
+    expect(server.calls.length).toBe(calls);
   });
 
   test.each([

@@ -66,6 +66,8 @@ const FAILURES_TO_OPEN = 5;
 const HALF_OPEN_AFTER_MS = 10_000;
 /** A refusal stands for this long: the same question would be refused again. */
 const REFUSAL_KEPT_MS = 60_000;
+/** So does an endpoint that is not there; a ruler may be put behind the same address later. */
+const UNSUPPORTED_KEPT_MS = 30 * 60_000;
 /** Longer queries are posted as a form: proxies commonly cut URLs at 8 kB. */
 const LONGEST_URL = 4_000;
 
@@ -196,7 +198,7 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
     if (age < 0) return false;
     if (entry.settled === null || age === 0) return true;
     if (entry.settled.ok) return age <= ask.maxAgeMs;
-    const kept = entry.settled.kind === 'refused' || entry.settled.kind === 'unsupported' ? REFUSAL_KEPT_MS : 0;
+    const kept = { refused: REFUSAL_KEPT_MS, unsupported: UNSUPPORTED_KEPT_MS }[entry.settled.kind as string] ?? 0;
     return age <= kept;
   }
 

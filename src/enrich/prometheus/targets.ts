@@ -33,7 +33,7 @@ function isTargetOf(target: SeriesLabels, alert: Readonly<Record<string, string>
   const shared = ['instance', 'pod', 'service', 'job'].find(
     (name) => alert[name] !== undefined && target[name] !== undefined,
   );
-  if (!shared) return false;
+  if (!shared || !target.instance) return false;
   return ['instance', 'pod', 'service', 'job', 'namespace', 'cluster'].every(
     (name) => alert[name] === undefined || target[name] === undefined || alert[name] === target[name],
   );
