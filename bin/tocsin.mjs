@@ -9,6 +9,16 @@ import { fileURLToPath } from 'node:url';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);
 
+// npx puts a shell between itself and us that dies of the SIGTERM meant for us; then we stop as if it had reached us
+if (process.env.npm_command === 'exec') {
+  const starter = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === starter) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 500).unref();
+}
+
 if (major > 22 || (major === 22 && minor >= 18)) {
   // a reader that has seen enough (`tocsin oncall | head -1`) is no failure
   process.stdout.on('error', (error) => {
