@@ -205,6 +205,21 @@ program
   });
 
 program
+  .command('report')
+  .description('what came in, what became of it and at what loss; the rules that make the work')
+  .option('--from <time>', 'a day, a time or how long ago (default: seven days before --to)')
+  .option('--to <time>', 'a day, a time or how long ago (default: now)')
+  .option('--md', 'as Markdown')
+  .addOption(json())
+  .action(async (options: { from?: string; to?: string; md?: boolean; json?: boolean }) => {
+    const { runReport } = await import('./cli/report.ts');
+    const { from = null, to = null } = options;
+    const format = options.json ? 'json' : options.md ? 'md' : 'text';
+    const now = Date.now();
+    process.exitCode = await runReport({ environment: readEnvironment(), from, to, format, now, out, err });
+  });
+
+program
   .command('migrate')
   .description('bring the database schema up to this release (serve does so by itself)')
   .addOption(json())

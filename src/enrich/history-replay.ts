@@ -9,9 +9,10 @@ import { lookBack, type Past } from './history.ts';
 type Episode = { startsAt: number; service: string | null; incidentId: string | null; ended: boolean };
 
 /** As the store limits its own: the latest so many count. */
-const CANDIDATES = 200;
+const CANDIDATES = 100;
+const ENDED = 200;
 const EPISODES = 1_000;
-const CHANGES = 5_000;
+const CHANGES = 2_000;
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
@@ -106,7 +107,7 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
         })
         .filter((state) => state.resolvedAt! >= state.startedAt)
         .sort((a, b) => b.resolvedAt! - a.resolvedAt!)
-        .slice(0, CANDIDATES);
+        .slice(0, ENDED);
       const changesSince = (since: number): number =>
         changed.reduce((n, one) => (one.startsAt > since ? n + (one.ended ? 2 : 1) : n), 0);
       const changed = latest(ofRule(query), before + 1, CHANGES);

@@ -1,0 +1,271 @@
+import type pg from 'pg';
+import type { Environment } from '../config/env.ts';
+import { parseDuration } from '../config/schema.ts';
+import { type ReportRows, type RuleRow, readReport } from '../store/report.ts';
+import { withStore } from './store.ts';
+
+type Options = {
+  environment: Environment;
+  from: string | null;
+  to: string | null;
+  format: 'text' | 'md' | 'json';
+  /** Epoch ms. */
+  now: number;
+  out: (text: string) => void;
+  err: (text: string) => void;
+};
+
+/** One step of the funnel: how much is left of what came into it, and what it may have cost. */
+type Step = { step: string; from: number; to: number; reduction: number | null; loss: Record<string, number> };
+
+export type Report = ReturnType<typeof reportOf>;
+
+const WEEK_MS = 7 * 86_400_000;
+const SHOWN = 10;
+/** Fewer pages than this may have been left alone by chance. */
+const FEW_PAGES = 3;
+
+/**
+ * `tocsin report [--from T] [--to T]`: what came in, what became of it step by step with the loss of each, the rules that make
+ * the work, and what shadow mode would have held back. Exit code 2 when the period cannot be read.
+ */
+export async function runReport(options: Options): Promise<number> {
+  const period = periodOf(options);
+  if (typeof period === 'string') {
+    options.err(`${period}\n`);
+    return 2;
+  }
+  return withStore(options.environment, (pool) => report(pool, period, options));
+}
+
+/** As `runReport`, on a store that is open already. */
+export async function report(
+  pool: pg.Pool,
+  { from, to }: { from: number; to: number },
+  { format, out }: Pick<Options, 'format' | 'out'>,
+): Promise<number> {
+  const counted = reportOf(await readReport(pool, from, to), from, to);
+  out(format === 'json' ? `${JSON.stringify(counted, null, 2)}\n` : inWords(counted, format));
+  return 0;
+}
+
+/** `from` and `to` in epoch ms (the last seven days when nothing is said), or what is wrong with them. */
+export function periodOf(options: Pick<Options, 'from' | 'to' | 'now'>): { from: number; to: number } | string {
+  const { now } = options;
+  const to = options.to === null ? now : instantOf(options.to, now);
+  if (to === null) return unreadable('--to', options.to!);
+  const from = options.from === null ? to - WEEK_MS : instantOf(options.from, now);
+  if (from === null) return unreadable('--from', options.from!);
+  return from < to ? { from, to } : '--from is not before --to.';
+}
+
+const unreadable = (option: string, text: string): string =>
+  `${option} ${text} is not a time; write a day (2026-11-01), a time (2026-11-01T08:00:00Z) or how long ago (7d).`;
+
+function instantOf(text: string, now: number): number | null {
+  const ago = parseDuration(text);
+  if (ago !== null) return now - ago;
+  const at = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  return Number.isNaN(at) ? null : at;
+}
+
+const share = (part: number, whole: number): number | null =>
+  whole === 0 ? null : Math.round((part / whole) * 1_000) / 1_000;
+
+function reportOf(rows: ReportRows, from: number, to: number) {
+  const { alerts, incidents, feedback } = rows;
+  const said = (kind: string) => feedback[kind] ?? 0;
+  const step = (name: string, into: number, out: number, loss: Record<string, number>): Step => ({
+    step: name,
+    from: into,
+    to: out,
+    reduction: into === 0 ? null : Math.round((1 - out / into) * 1_000) / 1_000,
+    loss,
+  });
+  const days = (to - from) / 86_400_000;
+  const perRule = rows.rules.map((rule) => ({
+    ...rule,
+    changesPerDay: Math.round(((rule.firings * 2) / days) * 10) / 10,
+    actedOnShare: share(rule.actedOn, rule.incidents),
+    selfResolvedShare: share(rule.endedAlone, rule.ended),
+  }));
+  return {
+    from: new Date(from).toISOString(),
+    to: new Date(to).toISOString(),
+    deliveriesSince: rows.deliveriesSince === null ? null : new Date(rows.deliveriesSince).toISOString(),
+    counts: { deliveries: rows.deliveries, ...alerts, incidents: incidents.incidents, pages: incidents.pages },
+    ratios: [
+      step('deliveries to unique alerts', rows.deliveries, alerts.alerts, { quarantined: rows.quarantined }),
+      step('unique alerts to incidents', alerts.alerts, incidents.incidents, {
+        splitByHand: incidents.splitByHand,
+        mergedByHand: incidents.mergedByHand,
+        saidNotRelated: said('not-related'),
+        saidRelated: said('related'),
+      }),
+      step('incidents to paged incidents', incidents.incidents, incidents.paged, {
+        heldBack: incidents.heldBack,
+        heldBackButReal: incidents.heldBackButReal,
+        saidShouldHavePaged: said('should-have-paged'),
+        undelivered: incidents.undelivered,
+      }),
+      step('paged incidents to acted on', incidents.paged, incidents.pagedAndActedOn, {
+        neverActedOn: incidents.paged - incidents.pagedAndActedOn,
+        endedByThemselves: incidents.pagedAndEndedAlone,
+        saidNoise: said('noise'),
+      }),
+    ],
+    noisiest: perRule.slice(0, SHOWN),
+    neverActedOn: perRule
+      .filter((rule) => rule.paged >= FEW_PAGES && rule.actedOn === 0)
+      .sort((a, b) => b.paged - a.paged)
+      .slice(0, SHOWN),
+    flapping: perRule
+      .filter((rule) => rule.flappingHours > 0)
+      .sort((a, b) => b.flappingHours - a.flappingHours || b.worstHour - a.worstHour)
+      .slice(0, SHOWN),
+    teams: rows.teams,
+    shadow: {
+      ...rows.shadow,
+      wouldHavePaged: incidents.paged - rows.shadow.incidents,
+      examples: rows.shadow.examples.map((one) => ({ ...one, startedAt: new Date(one.startedAt).toISOString() })),
+    },
+  };
+}
+
+const lossWords: Record<string, string> = {
+  quarantined: 'could not be read (quarantine)',
+  splitByHand: 'wrongly together: split by hand',
+  mergedByHand: 'wrongly apart: merged by hand',
+  saidNotRelated: 'called not related',
+  saidRelated: 'called related',
+  heldBack: 'held back',
+  heldBackButReal: 'held back though somebody acted on it or called it real',
+  saidShouldHavePaged: 'called "should have paged"',
+  undelivered: 'messages that no channel took',
+  neverActedOn: 'never acted on',
+  endedByThemselves: 'ended by themselves',
+  saidNoise: 'called noise',
+};
+
+function inWords(all: Report, format: 'text' | 'md'): string {
+  const table = (header: string[], rows: (string | number)[][]): string[] => asTable(header, rows, format);
+  const head = (text: string): string[] => (format === 'md' ? ['', `## ${text}`, ''] : ['', text]);
+  const { counts, shadow } = all;
+  const lines = [
+    `${format === 'md' ? '# ' : ''}${all.from.slice(0, 16)}Z to ${all.to.slice(0, 16)}Z`,
+    ...(format === 'md' ? [''] : []),
+    `${counts.deliveries} deliveries brought ${counts.changes} state changes of ${counts.alerts} alerts; they became ${counts.incidents} incidents and ${counts.pages} calls to somebody.`,
+  ];
+  if (all.deliveriesSince !== null && all.deliveriesSince > all.from)
+    lines.push(`Deliveries are kept since ${all.deliveriesSince.slice(0, 16)}Z only: older ones are not counted.`);
+  lines.push(
+    ...head('Step by step'),
+    ...table(
+      ['step', 'from', 'to', 'fewer', 'loss'],
+      all.ratios.map((one) => [one.step, one.from, one.to, percent(one.reduction), lossText(one.loss)]),
+    ),
+  );
+  const ruleTable = (rules: Report['noisiest']): string[] =>
+    table(
+      ['rule', 'firings', 'alerts', 'incidents', 'paged', 'acted on', 'by themselves', 'changes/day', 'median'],
+      rules.map((rule) => [
+        rule.rule,
+        rule.firings,
+        rule.alerts,
+        rule.incidents,
+        rule.paged,
+        percent(rule.actedOnShare),
+        percent(rule.selfResolvedShare),
+        rule.changesPerDay,
+        seconds(rule.medianSeconds),
+      ]),
+    );
+  const section = (title: string, rules: Report['noisiest'], render: (of: typeof rules) => string[]) => {
+    if (rules.length > 0) lines.push(...head(title), ...render(rules));
+  };
+  section('Noisiest rules', all.noisiest, ruleTable);
+  section(`Paged at least ${FEW_PAGES} times and never acted on`, all.neverActedOn, ruleTable);
+  section('Flapping (one alert changed state more than 4 times in an hour)', all.flapping, (rules) =>
+    table(
+      ['rule', 'flapping hours', 'worst hour', 'by themselves', 'median firing'],
+      rules.map((rule) => [
+        rule.rule,
+        rule.flappingHours,
+        `${rule.worstHour} changes`,
+        percent(rule.selfResolvedShare),
+        seconds(rule.medianSeconds),
+      ]),
+    ),
+  );
+  if (all.teams.length > 0)
+    lines.push(
+      ...head('Teams'),
+      ...table(
+        ['team', 'incidents', 'paged', 'calls', 'acted on'],
+        all.teams.map((team) => [team.team, team.incidents, team.paged, team.pages, team.actedOn]),
+      ),
+    );
+  lines.push(...head('What shadow mode would have held back'));
+  if (shadow.incidents === 0) lines.push('Nothing: no policy would have held back an incident that was sent.');
+  else {
+    lines.push(
+      `${shadow.wouldHavePaged} incidents would have paged instead of ${shadow.wouldHavePaged + shadow.incidents}. Of the ${shadow.incidents} others somebody acted on ${shadow.actedOn}; doubtful ones first:`,
+      ...(format === 'md' ? [''] : []),
+      ...table(
+        ['policy', 'incidents', 'acted on'],
+        shadow.policies.map((one) => [one.policy, one.incidents, one.actedOn]),
+      ),
+      '',
+      ...table(
+        ['incident', 'severity', 'acted on', 'policy', 'title'],
+        shadow.examples.map((one) => [
+          `#${one.number}`,
+          one.severity,
+          one.actedOn ? 'yes' : 'no',
+          one.policy,
+          one.title,
+        ]),
+      ),
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const percent = (value: number | null): string => (value === null ? '–' : `${Math.round(value * 1_000) / 10} %`);
+const seconds = (value: RuleRow['medianSeconds']): string =>
+  value === null
+    ? '–'
+    : value < 120
+      ? `${value} s`
+      : value < 7_200
+        ? `${Math.round(value / 60)} min`
+        : `${Math.round(value / 3_600)} h`;
+const lossText = (loss: Record<string, number>): string =>
+  Object.entries(loss)
+    .filter(([, n]) => n > 0)
+    .map(([name, n]) => `${n} ${lossWords[name]}`)
+    .join('; ') || 'none known';
+
+/** Rows in columns; in Markdown a cell may hold no bar and no line break, and a rule's name is whatever a sender wrote. */
+function asTable(header: string[], rows: (string | number)[][], format: 'text' | 'md'): string[] {
+  const cells = [header, ...rows.map((row) => row.map((cell) => printable(String(cell), format)))];
+  if (format === 'md') {
+    const line = (row: string[]) => `| ${row.join(' | ')} |`;
+    return [line(cells[0]!), line(header.map(() => '---')), ...cells.slice(1).map(line)];
+  }
+  const widths = header.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
+  return cells.map((row) =>
+    row
+      .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!)))
+      .join('  ')
+      .replace(/^/, '  '),
+  );
+}
+
+function printable(text: string, format: 'text' | 'md'): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').slice(0, 120);
+  return format === 'md' ? plain.replace(/[\\|<>`*_[\]]/g, '\\$&') : plain;
+}
