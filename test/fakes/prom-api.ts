@@ -44,7 +44,8 @@ export function documented(server: string): PromHandler {
     const end = Number(params.get('end') ?? params.get('time') ?? 0);
     for (const series of body.data?.result ?? []) {
       if (series.value) series.value[0] = end;
-      for (const pair of series.values ?? []) pair[0] = end - 60 + Number(pair[0]);
+      const last = Number(series.values?.at(-1)?.[0] ?? 0);
+      for (const pair of series.values ?? []) pair[0] = end - last + Number(pair[0]);
     }
     return json(response, answer.code, body);
   };

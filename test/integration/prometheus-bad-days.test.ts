@@ -207,6 +207,22 @@ describe('a bad day never harms the page', () => {
     expect(ranges.filter((query) => query?.includes('demo_error_ratio') && !query.includes(' and on ('))).toEqual([]);
   });
 
+  test('an alert that lost labels on its way is the series that shares most and contradicts nothing, the worst of equals', async () => {
+    const series = [
+      { metric: { service: 'checkout', env: 'prod', instance: 'a' }, value: 0.06 },
+      { metric: { service: 'checkout', env: 'prod', instance: 'b' }, value: 0.09 },
+      { metric: { service: 'checkout', env: 'dev', instance: 'c' }, value: 0.9 },
+      { metric: { service: 'cart', instance: 'd' }, value: 0.9 },
+    ];
+    const server = await fake(({ path, params }, response) => {
+      const at = Number(params.get('time'));
+      if (path !== '/api/v1/query' || !params.get('query')?.startsWith('max by')) return false;
+      return success(response, vector(series.map(({ metric, value }) => ({ metric, value: [at, String(value)] }))));
+    });
+    const got = await facts(server.url);
+    expect(got.lead.prometheus).toMatchObject({ value: 0.09, labels: { instance: 'b' } });
+  });
+
   test('one that lies about its version is not believed blindly: its rules are filtered', async () => {
     const server = await fake((call, response) => {
       if (call.path === '/api/v1/status/buildinfo') return success(response, { version: '99.0.0' });

@@ -111,7 +111,7 @@ describe.skipIf(!installed)('a real Prometheus', () => {
         const got = await source.gather(subject, new AbortController().signal);
         return (got.lead?.prometheus as LeadMetrics | undefined)?.trend ? got : null;
       },
-      () => 'no trend yet: it takes three points of 15 s',
+      () => 'no trend yet: it takes three points',
       60_000,
     );
     close();

@@ -19,6 +19,9 @@ const LEAD_IN_MS = 30 * MINUTE;
 const SPANS_MS = [60 * MINUTE, 180 * MINUTE, 360 * MINUTE, 720 * MINUTE, 1440 * MINUTE];
 const LEAST_STEP_MS = 15_000;
 const POINTS = 240;
+/** A series that began just now is plotted by the second: with fewer values than these a trend could not be said. */
+const YOUNG_VALUES = 12;
+const YOUNG = { spanMs: 4 * MINUTE, everyMs: 2_000 };
 /** An instant query that took longer than this share of the timeout is not followed by the dearer range query. */
 const SLOW_SHARE = 0.5;
 
@@ -96,7 +99,7 @@ async function currentValue(
   const all = await instant(client, plot.value, how);
   const tookMs = client.live ? performance.now() - begun : 0;
   if (all.ok) {
-    const own = ownSeries(all.value, alert, rule);
+    const own = ownSeries(all.value, alert, rule, plot);
     const threshold = await thresholdOf(client, plot, alert, rule, how);
     const beyond = all.value.filter(({ sample }) => isBeyond(sample[1], plot.operator, threshold)).length;
     const counted = plot.threshold === null ? null : beyond;
@@ -124,7 +127,7 @@ async function thresholdOf(
 ): Promise<number | null> {
   if (plot.other === null) return plot.threshold;
   const other = await instant(client, plot.other, how);
-  return other.ok ? (ownSeries(other.value, alert, rule)?.sample[1] ?? null) : null;
+  return other.ok ? (ownSeries(other.value, alert, rule, plot)?.sample[1] ?? null) : null;
 }
 
 /** Labels that the alert has from its series: not those the rule sets itself. */
@@ -137,22 +140,33 @@ const keysOf = (metric: SeriesLabels, alert: Alert, rule: AlertRule | null): Rec
 
 /**
  * The series an alert came from: every label of it is one of the alert's, apart from those that the rule sets anew. The
- * alert has more (the rule's own, and external labels, which the API does not show).
+ * alert has more (the rule's own, and external labels, which the API does not show). Relabelling may have taken some from
+ * the alert: where no series fits wholly, the one that shares most and contradicts nothing, of equals the worst.
  */
-function ownSeries(series: readonly VectorSeries[], alert: Alert, rule: AlertRule | null): VectorSeries | null {
-  let best: VectorSeries | null = null;
-  let bestCount = -1;
+function ownSeries(
+  series: readonly VectorSeries[],
+  alert: Alert,
+  rule: AlertRule | null,
+  plot: Pick<Plot, 'operator'>,
+): VectorSeries | null {
+  const lower = plot.operator === '<' || plot.operator === '<=';
+  let best: { one: VectorSeries; rank: readonly [number, number, number] } | null = null;
   for (const one of series) {
-    const names = Object.keys(one.metric).filter((name) => name !== '__name__');
-    if (!names.every((name) => alert.labels[name] === one.metric[name] || rule?.labels[name] !== undefined)) continue;
-    const count = names.filter((name) => alert.labels[name] === one.metric[name]).length;
-    if (count > bestCount) {
-      best = one;
-      bestCount = count;
-    }
+    const names = Object.keys(one.metric).filter((name) => name !== '__name__' && rule?.labels[name] === undefined);
+    const missing = names.filter((name) => alert.labels[name] === undefined).length;
+    const shared = names.filter((name) => alert.labels[name] === one.metric[name]).length;
+    if (shared + missing < names.length || (missing > 0 && shared === 0)) continue;
+    const value = Number.isFinite(one.sample[1]) ? one.sample[1] : 0;
+    const rank = [missing === 0 ? 1 : 0, shared, lower ? -value : value] as const;
+    if (best === null || isAbove(rank, best.rank)) best = { one, rank };
   }
-  return best;
+  return best?.one ?? null;
 }
+
+const isAbove = (a: readonly number[], b: readonly number[]): boolean => {
+  const i = a.findIndex((value, k) => value !== b[k]);
+  return i >= 0 && a[i]! > b[i]!;
+};
 
 const compare: Record<Operator, (value: number, threshold: number) => boolean> = {
   '>': (value, threshold) => value > threshold,
@@ -189,14 +203,21 @@ async function describe(
     const begin = onsetAt ?? alert.startsAt;
     const span = SPANS_MS.find((ms) => begin - LEAD_IN_MS >= now - ms) ?? SPANS_MS.at(-1)!;
     const stepMs = Math.max(LEAST_STEP_MS, Math.ceil(span / POINTS / LEAST_STEP_MS) * LEAST_STEP_MS);
-    const got = await range(
-      client,
-      query,
-      { start: now - span, end: now, stepMs, key: `range ${span} ${query}` },
-      { now, signal, maxAgeMs: stepMs, weight: 'core', notBefore: Math.min(alert.startsAt, now) },
-    );
-    if (got.ok) series = plotSeries(ownValues(got.value, own.metric), stepMs / 1000);
-    else failure = got;
+    for (const { spanMs, everyMs } of [{ spanMs: span, everyMs: stepMs }, YOUNG]) {
+      const got = await range(
+        client,
+        query,
+        { start: now - spanMs, end: now, stepMs: everyMs, key: `range ${spanMs} ${query}` },
+        { now, signal, maxAgeMs: everyMs, weight: 'core', notBefore: Math.min(alert.startsAt, now) },
+      );
+      if (!got.ok) {
+        failure = got;
+        break;
+      }
+      const plotted = plotSeries(ownValues(got.value, own.metric), everyMs / 1000);
+      if (plotted && plotted.values.length > (series?.values.length ?? 0)) series = plotted;
+      if (series === null || series.values.length >= YOUNG_VALUES) break;
+    }
   }
   const value = finite(raw);
   const distance = value !== null && threshold !== null ? beyondBy(value, plot.operator, threshold) : null;
