@@ -41,6 +41,7 @@ function linesOf(message: Message): [string, string][] {
         : stateLine(message),
     ],
     ['Policy', message.held],
+    ['What', message.symptom],
     ['Impact', message.impact],
     ['Now', message.trend],
     [
@@ -82,7 +83,7 @@ function linesOf(message: Message): [string, string][] {
         : null,
     ],
     ['History', message.similar],
-    ...message.degraded.map((line): [string, string] => ['Not known', line]),
+    ...message.degraded.map((line): [string, string] => ['Degraded', line]),
   ];
   return lines.filter((line): line is [string, string] => line[1] !== null && line[1] !== '');
 }

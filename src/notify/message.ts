@@ -44,6 +44,8 @@ export type Message = {
   priority: number;
   /** Severity and symptom in a few words, without the state. */
   headline: string;
+  /** What the lead alert says of itself, where that says more than the headline. */
+  symptom: string | null;
   /** Who and what it costs, or null when nothing is known. */
   impact: string | null;
   /** The same for a lock screen: who and what, no risks. */
@@ -96,6 +98,11 @@ function headlineOf(incident: Incident): string {
   const service = incident.lead.service ?? incident.services[0] ?? null;
   const named = service === null || title.toLowerCase().includes(service.toLowerCase());
   return `${incident.severity.toUpperCase()} ${title}${named ? '' : ` · ${plain(service, 30)}`}`;
+}
+
+function symptomOf({ title, lead }: Incident): string | null {
+  const summary = plain(lead.summary ?? lead.description ?? '', 240);
+  return summary && !title.toLowerCase().includes(summary.toLowerCase()) ? summary : null;
 }
 
 /** Whom it hits and what it costs an hour, in the reader's units; money only in the currency it was given in. */
@@ -229,6 +236,7 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     severity: incident.severity,
     priority: incident.priority,
     headline: headlineOf(incident),
+    symptom: symptomOf(incident),
     impact: impactOf(incident),
     toll: tollOf(incident).join(' · ') || null,
     since,

@@ -49,6 +49,7 @@ export function renderPagerDuty(
 ): PagerDutyEvent {
   const details: Record<string, unknown> = {
     state: stateLine(message),
+    what: message.symptom,
     impact: message.impact,
     since: utc(message.since),
     trend: message.trend,
@@ -68,7 +69,7 @@ export function renderPagerDuty(
     ),
     seen_before: message.similar,
     policy: message.held,
-    not_known: message.degraded,
+    degraded: message.degraded,
     team: message.team,
     incident: `#${message.number}`,
     config: message.configHash,

@@ -79,6 +79,7 @@ function stateOf(message: Message): SlackBlock {
   return section([
     merged,
     message.held ? `⚠ *${slackText(message.held, 600)}*` : null,
+    message.symptom ? slackText(message.symptom, 400) : null,
     message.impact ? `*Impact:* ${slackText(message.impact, 600)}` : null,
     message.trend ? `*Now:* ${slackText(message.trend, 500)}` : null,
     since,
@@ -156,7 +157,7 @@ function notesOf(message: Message): SlackBlock | null {
   const lines = [
     whoOf(message),
     message.similar ? slackText(message.similar, 500) : null,
-    ...message.degraded.map((line) => `⚠ not known: ${slackText(line, 240)}`),
+    ...message.degraded.map((line) => `⚠ degraded: ${slackText(line, 240)}`),
   ].filter((line) => line);
   return lines.length ? context(lines) : null;
 }

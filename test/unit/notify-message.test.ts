@@ -111,6 +111,16 @@ describe('what the reader at 03:00 gets', () => {
     expect(text(0.04)).not.toContain('Also possible');
   });
 
+  test('what the alert says of itself is told, unless the headline said it', () => {
+    expect(JSON.stringify(slackOf(incident()).blocks[1])).toContain('payment was killed');
+    const { lead: own } = incident();
+    const summary = (text: string | null, description: string | null = null) =>
+      buildMessage(incident({ lead: { ...own, summary: text, description } }), extras()).symptom;
+    expect(summary('HighErrorRate on CHECKOUT')).toBeNull();
+    expect(summary(null, 'a long story')).toBe('a long story');
+    expect(summary(null)).toBeNull();
+  });
+
   test('the value, its limit and whether it gets worse come before the cause', () => {
     const { blocks } = slackOf(incident());
     const at = (text: string) => blocks.findIndex((block) => JSON.stringify(block).includes(text));

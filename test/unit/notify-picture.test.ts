@@ -54,6 +54,16 @@ describe('a picture', () => {
     expect(svg.match(/<path/g)!.length).toBeGreaterThan(without.match(/<path/g)!.length);
   });
 
+  test('reaches back to a deploy shortly before the first point, and not to one long before', () => {
+    const onset = Date.parse('2026-11-20T03:07:00Z');
+    const points = Array.from({ length: 20 }, (_, i): [number, number] => [onset + i * 15_000, i]);
+    const minutesBefore = (minutes: number) =>
+      chartSvg(data({ points, onsetAt: onset, deploys: [{ at: onset - minutes * 60_000, label: 'deploy 4f2c' }] }));
+    expect(minutesBefore(5)).toContain('deploy 4f2c');
+    expect(minutesBefore(55)).not.toContain('deploy 4f2c');
+    expect(minutesBefore(55)).toContain('onset 03:07:00');
+  });
+
   test('is the same in every time zone and locale', () => {
     const zone = process.env.TZ;
     const strip = (svg: string) => svg.replace(/zr\d+-[\w-]+/g, '').replace(/\.zr\d+/g, '');

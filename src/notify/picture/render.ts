@@ -71,8 +71,7 @@ export function chartSvg(data: ChartData): string {
 const words = (text: string, max: number): string => plain(text.replace(/[\ufffe\uffff]/g, ''), max);
 
 function optionOf(data: ChartData): EChartsOption {
-  const from = data.points[0]![0];
-  const to = data.points.at(-1)![0];
+  const [from, to] = span(data);
   const [low, high] = bounds(data);
   return {
     animation: false,
@@ -133,6 +132,21 @@ function optionOf(data: ChartData): EChartsOption {
     },
     series: [...bandOf(data, from, to), lineOf(data, from, to)],
   };
+}
+
+/** A deploy or onset a little before the first point is worth the room; one far before would squeeze the line. */
+const worthMs = 15 * 60_000;
+const worthLengths = 3;
+
+/** The time shown: that of the points, and of what came shortly before. */
+function span({ points, onsetAt, deploys }: ChartData): [number, number] {
+  const first = points[0]![0];
+  const to = points.at(-1)![0];
+  const earliest = to - Math.max(worthMs, (to - first) * worthLengths);
+  const marks = [onsetAt ?? first, ...deploys.map((deploy) => deploy.at)].filter((at) => at >= earliest && at < first);
+  if (marks.length === 0) return [first, to];
+  const from = Math.min(...marks);
+  return [from - (to - from) * 0.04, to];
 }
 
 /** Room for every point, the limit and the band; from zero where that costs little height. */
@@ -237,8 +251,9 @@ const upright = (at: number, text: string, color: string, leftOfLine: boolean, r
   }),
 });
 
-/** `03:12`, with the day where the picture spans more than one. */
+/** `03:12`, with the day where the picture spans more than one, with seconds where it is a few minutes. */
 function clock(at: number, spanMs: number): string {
   const iso = new Date(at).toISOString();
+  if (spanMs < 8 * 60_000) return iso.slice(11, 19);
   return spanMs > 26 * 3_600_000 ? `${iso.slice(5, 10)} ${iso.slice(11, 16)}` : iso.slice(11, 16);
 }
