@@ -1,15 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * unit: pure, as many at once as there are cores. integration and acceptance: real servers and processes, so one file at a
- * time, after the unit tests; two side by side on two cores only measure each other.
+ * unit first: pure, and quick to say what is broken. integration: servers on sockets, two files side by side, because they
+ * mostly wait. acceptance: whole processes and clocks of seconds, one file at a time; two on two cores measure each other.
  */
 export default defineConfig({
   test: {
     watch: false,
     reporters: ['default'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000, sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 30_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
       {
         test: {
           name: 'integration',
@@ -17,7 +25,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -27,7 +35,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
