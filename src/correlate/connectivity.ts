@@ -3,7 +3,7 @@ import type { CorrelationModel } from './model.ts';
 import type { ServiceGraph } from './types.ts';
 
 /** Services in reach of one service, with the number of hops; at most this many are looked at, nearest first. */
-const ballSize = 2048;
+const ballSize = 512;
 /** Cached reach entries over all services; above it the cache is dropped whole (100,000 edges stay below 20 MB). */
 const cacheSize = 200_000;
 
@@ -90,8 +90,9 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
       if (siteShared(a, b)) value = Math.max(value, model.unknown);
       return value;
     }
-    // Without a service only the same rule in the same known site may be the same trouble: never strangers.
-    if (a.alertname === b.alertname && siteShared(a, b)) value = Math.max(value, model.unknown);
+    // Without a service only the same rule, in the same known site or from the same group: never strangers.
+    if (a.alertname === b.alertname && (siteShared(a, b) || (a.group !== null && a.group === b.group)))
+      value = Math.max(value, model.unknown);
     return value;
   }
 

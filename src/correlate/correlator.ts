@@ -1,9 +1,9 @@
 import type { LinkRecord } from '../domain/effects.ts';
-import { affinity, type Parts, relevancePart } from './affinity.ts';
+import { affinity, type Parts } from './affinity.ts';
 import { createConnectivity } from './connectivity.ts';
 import { type Features, featuresOf } from './features.ts';
 import type { CorrelationModel } from './model.ts';
-import { createRelevance } from './relevance.ts';
+import { createRelevance, type Rule, type Site } from './relevance.ts';
 import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
 import type { Correlator, CorrelatorOptions, Earlier, Placement, Point } from './types.ts';
 
@@ -13,13 +13,25 @@ export type Tuning = {
   learn: boolean;
   /** Cohesion guard against chaining. */
   guard: boolean;
-  /** Points looked at in each direction of time in one list before going on to the next list. */
-  scan: number;
+  /** Points and lists looked at for one point at most; what is closest comes first. */
+  looks: number;
+  /** Neighbours taken from one list (one rule at one spot). */
+  perCell: number;
   /** Neighbouring spots kept for one spot. */
   spots: number;
 };
 
-const defaults: Tuning = { learn: true, guard: true, scan: 48, spots: 512 };
+const defaults: Tuning = { learn: true, guard: true, looks: 384, perCell: 4, spots: 192 };
+/** Looks spent on learning who had company: in a crowd everyone has. */
+const companyLooks = 128;
+/** Neighbours that settle a placement: more would only say the same again. */
+const enoughNeighbours = 48;
+
+/** A change may be behind alerts for this long. */
+const deployReachMs = 30 * 60_000;
+const deploysKept = 64;
+
+type Budget = { left: number };
 
 type Neighbour = { entry: Entry; affinity: number };
 /** What one cluster offers a point: its closest neighbour there, and how well it fits the whole. */
@@ -36,13 +48,17 @@ export function createCorrelator(
   model: CorrelationModel,
   tuning: Partial<Tuning> = {},
 ): Correlator {
-  const { learn, guard, scan, spots } = { ...defaults, ...tuning };
+  const { learn, guard, looks, perCell, spots } = { ...defaults, ...tuning };
   const relevance = createRelevance(model);
   const cut = 1 - model.eps;
+  const enough = looks === Infinity ? Infinity : enoughNeighbours;
+  /** Company must be at the same spot or a direct neighbour. */
+  const close = model.connectivity.hops[1] ?? 1;
   let graph = options.graph;
   let connectivity = createConnectivity(graph, model.connectivity);
   let index = createSpotIndex(connectivity, spots);
 
+  const deploys: { id: string; service: string; startedAt: number }[] = [];
   const entries = new Map<string, Entry>();
   const queue: Entry[] = [];
   let queueHead = 0;
@@ -50,77 +66,123 @@ export function createCorrelator(
   const links = { must: new Map<string, Set<string>>(), cannot: new Map<string, Set<string>>() };
   const byAlert = new Map<string, Set<Entry>>();
   /** The latest onsets of each rule, to see a burst: the same rule on several services within a minute. */
-  const recent = new Map<string, Entry[]>();
+  const recent = new Map<Rule, Entry[]>();
   /** How often something begins at a spot, in groups: what makes company by chance likely. */
   const groups = new Map<string, { count: number; last: number }>();
 
-  const horizonMs = Math.max(options.windowMs, model.time.maxMs * Math.log(1 / Math.max(cut, 0.01)));
-
   // ---- the distance --------------------------------------------------------------------------------------------------
 
-  const relevanceOf = (e: Entry): number =>
-    e.burst ? Math.max(model.relevance.burst, relevance.of(e.features.rule)) : relevance.of(e.features.rule);
+  const relevanceOf = (e: Entry): number => {
+    const learned = relevance.of(e.rule);
+    return e.burst && learned < model.relevance.burst ? model.relevance.burst : learned;
+  };
 
-  const tauOf = (a: Features, b: Features): number =>
-    a.site === b.site
-      ? relevance.timeScale(a.site)
-      : Math.max(relevance.timeScale(a.site), relevance.timeScale(b.site));
+  const tauOf = (a: Site, b: Site): number => Math.max(a.tauMs, b.tauMs);
+
+  /** Connectivity of two points: what the index knows; worked out when one is gone or its neighbourhood was cut short. */
+  function between(a: Entry, b: Entry): number {
+    const known = a.spot.links.get(b.spot);
+    if (known !== undefined) return known;
+    const whole = !a.gone && !b.gone && a.spot.near.length < spots && b.spot.near.length < spots;
+    return whole ? 0 : connectivity.of(a.features, b.features);
+  }
 
   function affinityOf(a: Entry, b: Entry, c: number, parts: Parts | null): number {
-    const facts = {
-      relevanceA: relevanceOf(a),
-      relevanceB: relevanceOf(b),
-      tauMs: tauOf(a.features, b.features),
-      deploy: null,
-    };
-    return affinity(a.features, b.features, c, facts, model, parts);
+    if (c === 0 && !parts) return 0;
+    return affinity(
+      a.features,
+      b.features,
+      c,
+      relevanceOf(a) * relevanceOf(b),
+      tauOf(a.site, b.site),
+      shared(a.deploy, b.deploy),
+      model,
+      parts,
+    );
   }
 
   // ---- finding neighbours --------------------------------------------------------------------------------------------
 
-  /** Calls `visit` for live entries of a cell, nearest in time first, within `reachMs`, at most `scan` each way. */
-  function visitCell(cell: Cell, onset: number, reachMs: number, visit: (entry: Entry) => void): void {
+  /**
+   * Calls `visit` for live entries of a cell, nearest in time first, within `reachMs`, until it returns false. Each look
+   * is paid from the budget.
+   */
+  function visitCell(
+    cell: Cell,
+    onset: number,
+    reachMs: number,
+    budget: Budget,
+    visit: (entry: Entry) => boolean,
+  ): void {
     const { list } = cell;
     const start = firstAfter(list, onset);
-    for (let i = start, seen = 0; i < list.length && seen < scan; i += 1) {
-      const entry = list[i]!;
-      if (entry.features.onset - onset > reachMs) break;
-      if (entry.gone) continue;
-      seen += 1;
-      visit(entry);
-    }
-    for (let i = start - 1, seen = 0; i >= 0 && seen < scan; i -= 1) {
-      const entry = list[i]!;
-      if (onset - entry.features.onset > reachMs) break;
-      if (entry.gone) continue;
-      seen += 1;
-      visit(entry);
+    let later = start;
+    let earlier = start - 1;
+    while (budget.left > 0) {
+      const after = later < list.length ? list[later]!.features.onset - onset : Infinity;
+      const before = earlier >= 0 ? onset - list[earlier]!.features.onset : Infinity;
+      if (after > reachMs && before > reachMs) return;
+      const entry = after < before ? list[later++]! : list[earlier--]!;
+      budget.left -= 1;
+      if (!entry.gone && !visit(entry)) return;
     }
   }
 
-  /** Every live point within eps of `x`. A list is skipped when even a simultaneous onset could not reach the cut. */
+  /**
+   * The live points within eps of `x`, closest spots first. A list is skipped when even a simultaneous onset could not
+   * reach the cut, and left once `perCell` neighbours were found in it: more of the same rule at the same spot add nothing.
+   */
   function neighboursOf(x: Entry): Neighbour[] {
     const found: Neighbour[] = [];
     const relevanceX = relevanceOf(x);
+    const budget = { left: looks };
     for (const { spot, connectivity: c } of x.spot.near) {
       for (const cell of spot.cells.values()) {
-        const first = cell.list[0]!;
-        const tau = tauOf(x.features, first.features);
-        const best = c * relevancePart(relevanceX, Math.max(relevance.of(cell.rule), model.relevance.burst));
+        if (budget.left <= 0) return found;
+        budget.left -= 1;
+        const best = c * relevanceX * Math.max(relevance.of(cell.rule), model.relevance.burst);
         if (best < cut) continue;
-        visitCell(cell, x.features.onset, tau * Math.log(best / cut) + 1, (entry) => {
-          if (entry === x || entry.cluster?.closed) return;
+        const tau = tauOf(x.site, cell.list[0]!.site);
+        let inCell = 0;
+        visitCell(cell, x.features.onset, tau * Math.log(best / cut) + 1, budget, (entry) => {
+          if (entry === x || clusterOf(entry)?.closed) return true;
           const a = affinityOf(x, entry, c, null);
-          if (a >= cut) found.push({ entry, affinity: a });
+          if (a < cut) return true;
+          found.push({ entry, affinity: a });
+          inCell += 1;
+          return inCell < perCell;
         });
+        if (found.length >= enough) return found;
       }
     }
     return found;
   }
 
+  /** The change, if any, that may be behind an alert: the latest of its own service or one it calls, shortly before. */
+  function deployBehind(f: Features): string | null {
+    if (deploys.length === 0 || f.service === null) return null;
+    const suspects = new Set([
+      f.service,
+      ...(f.destination === null ? [] : [f.destination]),
+      ...graph.callees(f.service, f.namespace),
+    ]);
+    for (let i = deploys.length - 1; i >= 0; i -= 1) {
+      const d = deploys[i]!;
+      if (d.startedAt <= f.onset + 60_000 && f.onset - d.startedAt <= deployReachMs && suspects.has(d.service))
+        return d.id;
+    }
+    return null;
+  }
+
+  /** Whether one change is behind both; null when either has none behind it: no evidence. */
+  const shared = (a: string | null, b: string | null): boolean | null => (a === null || b === null ? null : a === b);
+
   // ---- learning ------------------------------------------------------------------------------------------------------
 
-  /** Chance that something begins at one of these spots within the companion time, all being independent. */
+  /**
+   * Chance that something begins within the companion time at a spot connected with this one, all being independent. It
+   * errs on the high side on purpose (all hops, not only neighbours): trouble comes in clumps, and so does noise beside it.
+   */
   function chanceOfCompany(x: Entry): number {
     let rate = 0;
     const perSpot = 1 / observedMs(x.features.site);
@@ -129,33 +191,36 @@ export function createCorrelator(
   }
 
   const pending: Entry[] = [];
+  let pendingHead = 0;
   const started = new Map<string, number>();
   let clock = 0;
   const observedMs = (site: string): number => Math.max(1_800_000, clock - (started.get(site) ?? clock));
 
   /** Company is looked for within this time: longer where the time scale is long. */
   const companionMs = (x: Entry): number =>
-    Math.max(model.relevance.companionMs, model.relevance.companionShare * relevance.timeScale(x.features.site));
+    Math.max(model.relevance.companionMs, model.relevance.companionShare * x.site.tauMs);
 
   function learnFrom(x: Entry, now: number): void {
     clock = Math.max(clock, now);
     const { site, onset, spot } = x.features;
     judgePending(now);
     if (!started.has(site)) started.set(site, now);
-    relevance.tick(site, now);
+    relevance.tick(x.site, now);
     markBurst(x);
     x.chance = chanceOfCompany(x);
     pending.push(x);
+    const budget = { left: Math.min(looks, companyLooks) };
     for (const near of x.spot.near) {
-      if (near.connectivity < (model.connectivity.hops[1] ?? 1)) continue;
+      if (near.connectivity < close) break;
       for (const cell of near.spot.cells.values()) {
-        visitCell(cell, onset, companionMs(x), (entry) => {
-          if (entry.alert === x.alert) return;
+        visitCell(cell, onset, companionMs(x), budget, (entry) => {
+          if (entry.alert === x.alert) return true;
           // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
-          const sameRule = entry.features.rule === x.features.rule && !(x.burst || entry.burst);
+          const sameRule = entry.rule === x.rule && !(x.burst || entry.burst);
           const weight = sameRule ? model.relevance.sameRule : 1;
           keepCompany(x, now, weight);
           keepCompany(entry, now, weight);
+          return true;
         });
       }
     }
@@ -167,27 +232,31 @@ export function createCorrelator(
 
   function keepCompany(entry: Entry, now: number, weight: number): void {
     if (weight <= entry.company) return;
-    relevance.company(entry.features.rule, entry.chance, weight - entry.company, now);
+    relevance.company(entry.rule, entry.chance, weight - entry.company, now);
     entry.company = weight;
   }
 
   /** Points whose time for company is over and who had none speak against their rule. */
   function judgePending(now: number): void {
-    while (pending.length > 0 && pending[0]!.at + companionMs(pending[0]!) <= now) {
-      const entry = pending.shift()!;
-      if (!entry.company) relevance.alone(entry.features.rule, now);
+    for (; pendingHead < pending.length; pendingHead += 1) {
+      const entry = pending[pendingHead]!;
+      if (entry.at + companionMs(entry) > now) break;
+      if (!entry.company) relevance.alone(entry.rule, now);
+    }
+    if (pendingHead > 1024) {
+      pending.splice(0, pendingHead);
+      pendingHead = 0;
     }
   }
 
   function markBurst(x: Entry): void {
     const { burstMs, burstServices } = model.relevance;
-    const key = x.features.rule;
-    const list = (recent.get(key) ?? []).filter(
+    const list = (recent.get(x.rule) ?? []).filter(
       (e) => !e.gone && Math.abs(e.features.onset - x.features.onset) <= burstMs,
     );
     list.push(x);
     if (list.length > 32) list.shift();
-    recent.set(key, list);
+    recent.set(x.rule, list);
     const places = new Set(list.map((e) => e.features.service ?? e.features.spot));
     if (places.size >= burstServices) for (const e of list) e.burst = true;
   }
@@ -230,7 +299,7 @@ export function createCorrelator(
     let n = 0;
     for (const member of cluster.sample) {
       if (member === x) continue;
-      sum += affinityOf(x, member, connectivity.of(x.features, member.features), null);
+      sum += affinityOf(x, member, between(x, member), null);
       n += 1;
     }
     return n === 0 ? 1 : sum / n;
@@ -241,12 +310,15 @@ export function createCorrelator(
     let n = 0;
     for (const x of a.sample.slice(-12)) {
       for (const y of b.sample.slice(-12)) {
-        sum += affinityOf(x, y, connectivity.of(x.features, y.features), null);
+        sum += affinityOf(x, y, between(x, y), null);
         n += 1;
       }
     }
     return n === 0 ? 0 : sum / n;
   }
+
+  const belongTogether = (a: Cluster, b: Cluster): boolean =>
+    a.size + b.size <= model.guard.maxSize && cohesionBetween(a, b) >= model.guard.merge;
 
   const fits = (cluster: Cluster, onset: number): boolean =>
     cluster.size < model.guard.maxSize &&
@@ -273,6 +345,9 @@ export function createCorrelator(
       alert: point.alert,
       at: point.at,
       features,
+      rule: relevance.rule(features.rule),
+      site: relevance.site(features.site, point.at),
+      deploy: deployBehind(features),
       neighbours: 1,
       core: model.minPts <= 1,
       burst: false,
@@ -281,6 +356,8 @@ export function createCorrelator(
       cluster: null,
       gone: false,
     });
+    // One copy of each long name for all points: 100,000 of them stay below 100 MB.
+    Object.assign(features, { rule: entry.rule.key, site: entry.site.key, spot: entry.spot.features.spot });
     entries.set(point.key, entry);
     queue.push(entry);
     const same = byAlert.get(point.alert);
@@ -346,7 +423,7 @@ export function createCorrelator(
       note,
       neighbours: nearest.map(({ entry }) => {
         const parts: Parts = {};
-        const a = affinityOf(x, entry, connectivity.of(x.features, entry.features), parts);
+        const a = affinityOf(x, entry, between(x, entry), parts);
         return { key: entry.key, distance: round(1 - a), parts: rounded(parts) };
       }),
     };
@@ -376,19 +453,10 @@ export function createCorrelator(
       return { incidentId: null, merges: [], why: why(x, around, note) };
     }
     const merges: Placement['merges'] = [];
-    if (x.core || model.minPts > 2) {
-      for (const { cluster, best } of offers) {
-        if (cluster === home || clustersSeparated(cluster, home)) continue;
-        if (
-          guard &&
-          (cohesionBetween(cluster, home) < model.guard.merge || cluster.size + home.size > model.guard.maxSize)
-        )
-          continue;
-        merges.push({
-          incidentId: cluster.id,
-          reason: `${point.alertname} is close to both (affinity ${round(best)})`,
-        });
-      }
+    for (const { cluster, best } of offers) {
+      if (cluster === home || clustersSeparated(cluster, home) || (guard && !belongTogether(cluster, home))) continue;
+      const reason = `${point.alertname} is close to both (affinity ${round(best)})`;
+      merges.push({ incidentId: cluster.id, reason });
     }
     const note = bound
       ? 'A person put these alerts together.'
@@ -410,7 +478,7 @@ export function createCorrelator(
     if (x.features.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
     if (offers.length > 0) return null;
     const gap = x.features.onset - earlier.endedAt;
-    return earlier.resolved || gap <= relevance.timeScale(x.features.site) ? home : null;
+    return earlier.resolved || gap <= x.site.tauMs ? home : null;
   }
 
   function mustCluster(alert: string): Cluster | null {
@@ -449,7 +517,7 @@ export function createCorrelator(
     graph = options.graph;
     connectivity = createConnectivity(graph, model.connectivity);
     index = createSpotIndex(connectivity, spots);
-    for (const entry of entries.values()) entry.spot = index.insert(entry).spot;
+    for (const entry of entries.values()) index.insert(entry);
   }
 
   return {
@@ -485,6 +553,8 @@ export function createCorrelator(
       cluster.sample = [];
     },
     expire(now) {
+      // A point too old to be within eps of anything new, and past the window, is forgotten.
+      const horizonMs = Math.max(options.windowMs, model.time.maxMs * Math.log(1 / Math.max(cut, 0.01)));
       while (queueHead < queue.length && queue[queueHead]!.at < now - horizonMs) {
         remove(queue[queueHead]!);
         queueHead += 1;
@@ -506,23 +576,32 @@ export function createCorrelator(
     reconfigure(next) {
       options = next;
     },
+    deployed({ id, service, startedAt }) {
+      deploys.push({ id, service, startedAt });
+      deploys.sort((a, b) => a.startedAt - b.startedAt);
+      if (deploys.length > deploysKept) deploys.shift();
+    },
     drainMemory: () => relevance.drain(),
     loadMemory: (records) => relevance.load(records),
     distance(a, b) {
       const fa = featuresOf(a);
       const fb = featuresOf(b);
       const parts: Parts = {};
-      const facts = {
-        relevanceA: entries.get(a.key)?.burst
-          ? Math.max(model.relevance.burst, relevance.of(fa.rule))
-          : relevance.of(fa.rule),
-        relevanceB: entries.get(b.key)?.burst
-          ? Math.max(model.relevance.burst, relevance.of(fb.rule))
-          : relevance.of(fb.rule),
-        tauMs: tauOf(fa, fb),
-        deploy: null,
+      const of = (point: Point, f: Features): number => {
+        const live = entries.get(point.key);
+        return live ? relevanceOf(live) : relevance.of(relevance.rule(f.rule));
       };
-      const value = affinity(fa, fb, connectivity.of(fa, fb), facts, model, parts);
+      const tau = tauOf(relevance.site(fa.site, a.at), relevance.site(fb.site, b.at));
+      const value = affinity(
+        fa,
+        fb,
+        connectivity.of(fa, fb),
+        of(a, fa) * of(b, fb),
+        tau,
+        shared(deployBehind(fa), deployBehind(fb)),
+        model,
+        parts,
+      );
       return { distance: round(1 - value), parts: rounded(parts) };
     },
   };

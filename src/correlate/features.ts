@@ -72,6 +72,19 @@ function words(text: string): string[] {
     .slice(0, 24);
 }
 
+/** Words by text: rules and summaries repeat, and a shared list costs no memory per alert. Bounded, dropped whole. */
+const wordLists = new Map<string, Int32Array>();
+
+function wordsOf(alertname: string, summary: string | null): Int32Array {
+  const text = `${alertname}\n${(summary ?? '').slice(0, 200)}`;
+  const known = wordLists.get(text);
+  if (known) return known;
+  const list = sortedHashes([...words(alertname), ...words(summary ?? '')]);
+  if (wordLists.size >= 4096) wordLists.clear();
+  wordLists.set(text, list);
+  return list;
+}
+
 export function featuresOf(point: Point): Features {
   const { tenant, cluster, namespace, service, destination, labels } = point;
   let host: string | null = null;
@@ -102,7 +115,7 @@ export function featuresOf(point: Point): Features {
     group: point.groupKey,
     onset: point.startsAt,
     labels: sortedHashes(compared),
-    words: sortedHashes([...words(point.alertname), ...(point.summary ? words(point.summary) : [])]),
+    words: wordsOf(point.alertname, point.summary),
   };
 }
 

@@ -7,9 +7,12 @@ const ms = z.number().min(0);
 export const CorrelationModel = z.strictObject({
   kind: z.literal('correlation'),
   version: z.string(),
-  /** Two alerts are neighbours when their distance is at most `eps`; a core point has `minPts` neighbours, itself included. */
+  /**
+   * Two alerts are neighbours when their distance is at most `eps`; a core point has `minPts` neighbours, itself included.
+   * With 4 or more, one border point could show two other incidents to be one, which a placement cannot say.
+   */
   eps: unit,
-  minPts: z.int().min(1),
+  minPts: z.int().min(2).max(3),
   /** Time scale: `k` / local onsets per ms, clipped; before anything is known the rate is `priorCount` onsets in `priorMs`. */
   time: z.strictObject({
     k: z.number().positive(),
@@ -38,7 +41,6 @@ export const CorrelationModel = z.strictObject({
     pooledShare: unit,
     pooledLimit: z.number().min(0),
     limit: z.number().positive(),
-    floor: unit,
     burstServices: z.int().min(2),
     burstMs: ms,
     burst: unit,

@@ -1,5 +1,6 @@
 import type { Connectivity } from './connectivity.ts';
 import type { Features } from './features.ts';
+import type { Rule, Site } from './relevance.ts';
 
 /** One live point in the index. `cluster` is the incident it lives in. */
 export type Entry = {
@@ -7,7 +8,11 @@ export type Entry = {
   alert: string;
   at: number;
   features: Features;
+  rule: Rule;
+  site: Site;
   spot: Spot;
+  /** The change that may be behind it. */
+  deploy: string | null;
   /** Neighbours within eps so far, itself included; exact up to minPts, which is all that DBSCAN asks. */
   neighbours: number;
   core: boolean;
@@ -36,7 +41,7 @@ export type Cluster = {
 };
 
 /** The live points of one rule at one spot, by onset. Removed ones stay until half the list is dead: removal is O(1). */
-export type Cell = { rule: string; list: Entry[]; dead: number };
+export type Cell = { rule: Rule; list: Entry[]; dead: number };
 
 /** Where alerts are: one service (or call, or host) in one namespace, with the live points of each rule in order of onset. */
 export type Spot = {
@@ -45,11 +50,13 @@ export type Spot = {
   cells: Map<string, Cell>;
   /** Live spots that are connected with this one at all, itself first. */
   near: { spot: Spot; connectivity: number }[];
+  /** The same by spot. */
+  links: Map<Spot, number>;
   live: number;
 };
 
 /** At most this many neighbouring spots are kept for one spot; names made up by a hostile sender must not cost n². */
-const nearLimit = 512;
+const nearLimit = 192;
 
 /**
  * The index: spots by service name, by site (for services the graph does not know) and by host; inside a spot one list per
@@ -57,6 +64,7 @@ const nearLimit = 512;
  * the stretch of time in reach.
  */
 export type SpotIndex = {
+  /** Puts a point in and returns it, now knowing its spot. */
   insert(entry: Omit<Entry, 'spot'>): Entry;
   remove(entry: Entry): void;
   size(): number;
@@ -79,8 +87,11 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
 
   function candidates(f: Features): Set<Spot> {
     const found = new Set<Spot>();
-    const take = (set: Iterable<Spot> | undefined): void => {
+    // Of a crowd the newest: they are the ones still within reach in time.
+    const take = (set: ReadonlySet<Spot> | undefined): void => {
+      let skip = (set?.size ?? 0) - limit;
       for (const spot of set ?? []) {
+        if (skip-- > 0) continue;
         if (found.size >= limit) return;
         found.add(spot);
       }
@@ -99,7 +110,6 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
         }
       }
     }
-    // Newest first would be nicer, but a Set gives the oldest first; within one window the difference is nil.
     take(connectivity.onGraph(f) ? offGraph.get(f.site) : bySite.get(f.site));
     return found;
   }
@@ -108,13 +118,13 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     const key = f.host === null || f.service === null ? f.spot : `${f.spot}\n${f.host}`;
     const known = spots.get(key);
     if (known) return known;
-    const spot: Spot = { key, features: f, cells: new Map(), near: [], live: 0 };
-    spot.near.push({ spot, connectivity: 1 });
+    const spot: Spot = { key, features: f, cells: new Map(), near: [], links: new Map(), live: 0 };
+    addNear(spot, spot, 1);
     for (const other of candidates(f)) {
       const c = connectivity.of(f, other.features);
       if (c <= 0) continue;
-      spot.near.push({ spot: other, connectivity: c });
-      other.near.push({ spot, connectivity: c });
+      addNear(spot, other, c);
+      if (other.near.length < limit) addNear(other, spot, c);
     }
     spots.set(key, spot);
     for (const name of names(f)) addTo(byName, name, spot);
@@ -134,19 +144,23 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     removeFrom(offGraph, spot.features.site, spot);
     for (const { spot: other } of spot.near) {
       if (other === spot) continue;
-      const i = other.near.findIndex((n) => n.spot === spot);
-      if (i >= 0) other.near.splice(i, 1);
+      if (!other.links.delete(spot)) continue;
+      other.near.splice(
+        other.near.findIndex((n) => n.spot === spot),
+        1,
+      );
     }
   }
 
   return {
     insert(fresh) {
-      const spot = spotOf(fresh.features);
-      const entry: Entry = { ...fresh, spot };
-      const cell = spot.cells.get(fresh.features.rule);
-      if (!cell) spot.cells.set(fresh.features.rule, { rule: fresh.features.rule, list: [entry], dead: 0 });
-      else cell.list.splice(firstAfter(cell.list, entry.features.onset), 0, entry);
-      spot.live += 1;
+      const entry = Object.assign(fresh, { spot: spotOf(fresh.features) });
+      const { cells } = entry.spot;
+      const { rule, features } = entry;
+      const cell = cells.get(rule.key);
+      if (cell) cell.list.splice(firstAfter(cell.list, features.onset), 0, entry);
+      else cells.set(rule.key, { rule, list: [entry], dead: 0 });
+      entry.spot.live += 1;
       size += 1;
       return entry;
     },
@@ -154,10 +168,10 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
       if (entry.gone) return;
       entry.gone = true;
       const { spot } = entry;
-      const cell = spot.cells.get(entry.features.rule);
+      const cell = spot.cells.get(entry.rule.key);
       if (cell) {
         cell.dead += 1;
-        if (cell.dead === cell.list.length) spot.cells.delete(cell.rule);
+        if (cell.dead === cell.list.length) spot.cells.delete(cell.rule.key);
         else if (cell.dead * 2 > cell.list.length) {
           cell.list = cell.list.filter((e) => !e.gone);
           cell.dead = 0;
@@ -169,6 +183,14 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     },
     size: () => size,
   };
+}
+
+/** Best connected first: whoever looks at the neighbourhood on a budget sees what matters. */
+function addNear(spot: Spot, other: Spot, connectivity: number): void {
+  let i = spot.near.length;
+  while (i > 1 && spot.near[i - 1]!.connectivity < connectivity) i -= 1;
+  spot.near.splice(i, 0, { spot: other, connectivity });
+  spot.links.set(other, connectivity);
 }
 
 /** Index of the first entry of the list whose onset is later than `onset`. */

@@ -59,6 +59,8 @@ export type Correlator = {
   /** Forgets points too old to matter; call often, cheap. */
   expire(now: number): void;
   link(link: LinkRecord): void;
+  /** A change happened: alerts that follow one change are closer than alerts that follow different ones. */
+  deployed(deploy: { id: string; service: string; startedAt: number }): void;
   /** Learned counters that changed since the last call, for the store. */
   drainMemory(): MemoryRecord[];
   loadMemory(records: MemoryRecord[]): void;
