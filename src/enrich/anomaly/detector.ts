@@ -36,6 +36,7 @@ export type DetectorSnapshot = {
   pasts: Record<string, number[]>;
   rows: number[][];
   forest: ForestJson | null;
+  announced: Announced;
   counts: Counts;
 };
 
@@ -58,9 +59,6 @@ type Counts = {
   run: number;
   refits: number;
   sinceFit: number;
-  /** Evidence of the last announcement and points since then. */
-  announced: number;
-  sinceAnnounced: number;
 };
 
 type State = {
@@ -74,6 +72,7 @@ type State = {
   pasts: Record<Look | 'forest', Rolling>;
   rows: number[][];
   forest: IsolationForest | null;
+  announced: Announced;
   counts: Counts;
 };
 
@@ -133,10 +132,10 @@ function judge(state: State, model: AnomalyModel, t: number, given: number): Ano
   const deviation = expected ? clamp((value - expected.centre) / expected.sigma, 1000) : 0;
 
   const evidence = gatherEvidence(state, model, looks);
-  const W=+(process.env.W??-1);let raw;if(W>=0){const {forest=0,...r}=evidence;raw=combine(Object.values(r));if(raw>1)raw+=W*Math.max(0,forest-1);}else raw=combine(Object.values(evidence));
-  const shown = announce(counts, model, raw);
+  const raw = combine(Object.values(evidence));
+  const shown = announce(state.announced, model, raw);
   const strength = toScore(raw, model);
-  const type = strength >= judged ? classify({ value, values, deviation, evidence, looks }) : null;
+  const type = strength >= judged ? classify({ value, values, deviation, evidence }) : null;
   const confidence = confidenceOf(state, model);
 
   learn(state, model, t, value, usual, run);
@@ -164,7 +163,9 @@ function gatherEvidence(state: State, model: AnomalyModel, looks: Looks): Partia
   const weigh = (name: Look | 'forest', x: number): void => {
     if (Number.isNaN(x) || !model.looks.includes(name)) return;
     found[name] = tailEvidence(state.pasts[name], x, model.tailShare, model.minPoints, minWidths[name]);
-    state.pasts[name].push(x);
+    // Stillness is compared with runs that have ended: a run must not become usual by its own growing.
+    if (name !== 'flat') state.pasts[name].push(x);
+    else if (x === 0 && state.counts.run > 0) state.pasts.flat.push(Math.log2(state.counts.run));
   };
   for (const name of lookNames) weigh(name, looks[name]);
   weigh('forest', askForest(state, model, looks));
@@ -189,19 +190,32 @@ function askForest(state: State, model: AnomalyModel, looks: Looks): number {
   return score;
 }
 
+/** The last announcement: its evidence and how many points ago. */
+type Announced = { evidence: number; ago: number };
+
 /**
  * What is left of the evidence after the last announcement's shadow, which fades in a straight line over `quietPoints`:
- * the hours after a fault are odd too, and one announcement is enough. What stays below is kept just under the threshold.
+ * the hours after a fault are odd too, and one announcement is enough. For the first `settlePoints` the event is still
+ * unfolding (a step reaches the long windows late): stronger evidence then only makes the shadow longer. What is not
+ * announced is kept just under the threshold.
  */
-function announce(counts: Counts, model: AnomalyModel, raw: number): number {
-  counts.sinceAnnounced += 1;
-  const shadow = counts.announced * Math.max(0, 1 - counts.sinceAnnounced / model.quietPoints);
-  if (raw - shadow >= model.threshold) {
-    counts.announced = Math.max(raw - shadow, shadow);
-    counts.sinceAnnounced = 0;
-    return raw - shadow;
-  }
-  return Math.min(raw, 0.97 * model.threshold);
+function announce(last: Announced, { threshold, quietPoints, settlePoints }: Announcing, raw: number): number {
+  last.ago += 1;
+  const unfolding = last.evidence > 0 && last.ago < settlePoints;
+  const shadow = last.evidence * Math.max(0, 1 - last.ago / quietPoints);
+  if (unfolding) last.evidence = Math.max(last.evidence, raw);
+  if (unfolding || raw - shadow < threshold) return Math.min(raw, 0.97 * threshold);
+  last.evidence = Math.max(raw - shadow, shadow);
+  last.ago = 0;
+  return raw - shadow;
+}
+
+type Announcing = Pick<AnomalyModel, 'threshold' | 'quietPoints' | 'settlePoints'>;
+
+/** The announcing on its own, point by point over raw evidence (−log₁₀ p): what the bench tries thresholds with. */
+export function announcer(how: Announcing): (raw: number) => number {
+  const last: Announced = { evidence: 0, ago: 0 };
+  return (raw) => announce(last, how, raw);
 }
 
 type Expected = { centre: number; sigma: number; low: number; high: number };
@@ -278,7 +292,8 @@ function emptyState(model: AnomalyModel): State {
       pasts: {},
       rows: [],
       forest: null,
-      counts: { learned: 0, ignored: 0, run: 0, refits: 0, sinceFit: 0, announced: 0, sinceAnnounced: 0 },
+      announced: { evidence: 0, ago: 0 },
+      counts: { learned: 0, ignored: 0, run: 0, refits: 0, sinceFit: 0 },
     },
     model,
   );
@@ -300,6 +315,7 @@ function fromSnapshot(from: DetectorSnapshot, model: AnomalyModel): State {
     pasts: Object.fromEntries(pasts) as State['pasts'],
     rows: from.rows.map((row) => [...row]),
     forest: from.forest && forestFromJSON(from.forest),
+    announced: { ...from.announced },
     counts: { ...from.counts },
   };
 }
@@ -315,6 +331,7 @@ function toSnapshot(state: State): DetectorSnapshot {
     pasts: Object.fromEntries(Object.entries(state.pasts).map(([name, past]) => [name, past.toJSON()])),
     rows: state.rows.map((row) => [...row]),
     forest: state.forest?.toJSON() ?? null,
+    announced: { ...state.announced },
     counts: { ...state.counts },
   };
 }

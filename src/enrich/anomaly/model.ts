@@ -19,6 +19,8 @@ const AnomalyModel = z.strictObject({
   threshold: z.number().positive(),
   /** Points over which an announced anomaly hides weaker ones, fading out in a straight line. */
   quietPoints: count,
+  /** Points after an announcement in which the event is still taken to unfold. */
+  settlePoints: count,
   /** Looks that count. */
   looks: z.array(z.enum([...lookNames, 'forest'])).min(1),
   forest: z.strictObject({
