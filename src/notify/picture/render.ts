@@ -101,7 +101,7 @@ function optionOf(data: ChartData): EChartsOption {
       textStyle: { fontFamily: family, fontSize: 16, fontWeight: 'bold', color: colour.text },
       subtextStyle: { fontFamily: family, fontSize: 13, color: colour.quiet },
     },
-    grid: { left: 60, right: 14, top: 76, bottom: 30 },
+    grid: { left: 60, right: 24, top: 76, bottom: 30 },
     xAxis: {
       type: 'time',
       min: from,
