@@ -37,7 +37,9 @@ export function openPool(url: string, options: PoolOptions): pg.Pool {
     statement_timeout: options.statementTimeoutMs ?? 30_000,
     // the client's own limit, for a server that hangs and cannot time out itself
     query_timeout: (options.statementTimeoutMs ?? 30_000) + 5_000,
-    idle_in_transaction_session_timeout: 60_000,
+    // Our transactions wait for nothing but the database. A process that is frozen inside one (a paused machine) holds its
+    // locks, the one for claiming notifications among them: with a minute here no other replica sent a page for that minute.
+    idle_in_transaction_session_timeout: 10_000,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
