@@ -37,13 +37,17 @@ test(`nothing acknowledged is lost and nobody is paged twice, whenever it is kil
     if (database === 'after' && postmaster) killQuietly(postmaster, 'SIGKILL');
     await tocsin.start();
   }
-  const acknowledged = await sender.stop();
+  const { alerts: acknowledged, notes } = await sender.stop();
   expect(acknowledged.length).toBeGreaterThan(rounds);
 
   await tocsin.settled(60_000);
   const stored = new Map((await tocsin.alerts()).map((alert) => [alert.fingerprint, alert]));
   const lost = acknowledged.filter((alert) => !stored.has(alert.fingerprint));
   expect(lost.map(({ labels }) => labels.number)).toEqual([]);
+  const wrong = acknowledged.filter(
+    (alert) => alert.status === 'resolved' && stored.get(alert.fingerprint)?.status !== 'resolved',
+  );
+  expect(wrong.map(({ labels }) => labels.number)).toEqual([]);
   for (const alert of stored.values())
     expect([alert.labels.number, alert.incidentId !== null, alert.verdict !== null]).toEqual([
       alert.labels.number,
@@ -51,14 +55,21 @@ test(`nothing acknowledged is lost and nobody is paged twice, whenever it is kil
       true,
     ]);
   const ledger = await tocsin.ledger();
-  expect(ledger).toMatchObject({ received: stored.size, failed: 0, quarantined: 0, inFlight: 0 });
+  const ended = [...stored.values()].filter(({ status }) => status === 'resolved').length;
+  expect(ledger).toMatchObject({ received: stored.size + ended, failed: 0, quarantined: 0, inFlight: 0 });
+  const said = (await tocsin.timeline('1'))
+    .filter(({ kind }) => kind === 'note')
+    .map(({ text }) => text.replace('ana: ', ''));
+  expect(said.filter((text, n) => said.indexOf(text) !== n)).toEqual([]);
+  expect(notes.filter((text) => !said.includes(text))).toEqual([]);
   const standing = (await tocsin.incidents()).filter(({ mergedInto }) => mergedInto === null);
   expect(standing.reduce((sum, one) => sum + one.alertCount, 0)).toBe(stored.size);
 
   await delivered(tocsin);
+  // What was over before PagerDuty had heard of it wakes nobody.
   onePageEach(
     shop,
-    standing.map(({ id }) => id),
+    standing.filter(({ status }) => status !== 'resolved').map(({ id }) => id),
   );
   // Slack has no idempotency key: each kill may fall between one send and its record, and repeats that one message.
   const messages = shop.slack.messages.filter(({ threadTs }) => threadTs === null);
@@ -77,6 +88,39 @@ test(`nothing acknowledged is lost and nobody is paged twice, whenever it is kil
   expect(await tocsin.stop()).toBe(0);
   const verdict = await runCommand(['audit', 'verify'], { env: { TOCSIN_DATA: tocsin.dataDir } });
   expect(verdict).toMatchObject({ code: 0, err: '' });
+});
+
+test('an escalation step that falls on the very moment of a kill is told, and decided once', {
+  timeout: 120_000,
+}, async () => {
+  const shop = await openShop();
+  const steps = [
+    { after: '0s', notify: ['team'] },
+    { after: '3s', notify: ['person:ana'] },
+  ];
+  const tocsin = await startService(
+    shop.service({
+      'routing.yaml': {
+        routes: { default_team: 'payments', channels: ['log', 'email'], escalation: 'default' },
+        escalation_policies: { default: { steps } },
+      },
+    }),
+  );
+  const random = mulberry32(seed);
+  const kills = 3;
+  for (let n = 0; n < kills; n += 1) {
+    const name = `Lone${n}`;
+    await tocsin.deliver(webhook([firing({ alertname: name, service: name, severity: 'critical', cluster: name })]));
+    const incident = await tocsin.expectIncident((one) => one.services.includes(name), name);
+    const due = Date.parse((await tocsin.incident(incident.id)).startedAt) + 3_000;
+    await sleep(Math.max(0, due - Date.now() - 100 + random() * 400));
+    await tocsin.kill();
+    await tocsin.start();
+    await shop.smtp.expect('ana@example.com', new RegExp(name), 15_000);
+    expect((await tocsin.timeline(incident.id)).filter(({ kind }) => kind === 'escalated')).toHaveLength(1);
+  }
+  const mails = shop.smtp.mails.filter(({ to }) => to.includes('ana@example.com'));
+  expect(mails.length).toBeLessThanOrEqual(2 * kills);
 });
 
 test('escalation steps that fell into an outage are told once, as the newest one, within seconds of the restart', {
@@ -114,37 +158,54 @@ test('escalation steps that fell into an outage are told once, as the newest one
   expect((await tocsin.incident(incident!.id)).nextEscalation?.notify).toEqual(['person:ana']);
 });
 
-/** Posts numbered alerts one after another, each until it is accepted, as Alertmanager does. */
+/**
+ * Posts numbered alerts one after another, each until it is accepted, as Alertmanager does; every fifth resolves at once. Now
+ * and then it writes a note on the first incident, with a key, until it is told that the note is stored.
+ */
 function startSender(url: () => string) {
-  const acknowledged: SentAlert[] = [];
+  const acknowledged = new Map<string, SentAlert>();
+  const notes: string[] = [];
   let stopping = false;
+
+  async function insist(path: string, body: unknown, headers: Record<string, string> = {}): Promise<boolean> {
+    while (!stopping) {
+      const status = await fetch(url() + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(12_000),
+      }).then(
+        (response) => response.status,
+        () => 0,
+      );
+      if (status >= 200 && status < 300) return true;
+      await sleep(50);
+    }
+    return false;
+  }
+  async function tell(alert: SentAlert): Promise<void> {
+    if (await insist('/api/v1/webhooks/alertmanager', webhook([alert]))) acknowledged.set(alert.fingerprint, alert);
+  }
   const running = (async () => {
     for (let number = 0; !stopping; number += 1) {
       const alert = firing(labelsOf(number));
-      while (!stopping) {
-        const status = await fetch(`${url()}/api/v1/webhooks/alertmanager`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(webhook([alert])),
-          signal: AbortSignal.timeout(12_000),
-        }).then(
-          (response) => response.status,
-          () => 0,
-        );
-        if (status === 200) {
-          acknowledged.push(alert);
-          break;
-        }
-        await sleep(50);
-      }
+      await tell(alert);
+      if (number % 5 === 4) await tell(resolved(alert));
+      const text = `note ${number}`;
+      if (
+        number % 25 === 24 &&
+        (await insist('/api/v1/incidents/1/note', { by: 'ana', text }, { 'idempotency-key': text }))
+      )
+        notes.push(text);
       await sleep(20);
     }
   })();
   return {
-    async stop(): Promise<SentAlert[]> {
+    /** What was acknowledged, in the last state of each alert that was. */
+    async stop(): Promise<{ alerts: SentAlert[]; notes: string[] }> {
       stopping = true;
       await running;
-      return acknowledged;
+      return { alerts: [...acknowledged.values()], notes };
     },
   };
 }

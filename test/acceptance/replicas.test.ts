@@ -162,3 +162,41 @@ test(
     expect((await replicas[0]!.timeline(incident!.id)).filter(({ kind }) => kind === 'acknowledged')).toHaveLength(1);
   },
 );
+
+test('an owner that is frozen is put out, and does no harm when it wakes up', minute, async () => {
+  const shop = await openShop();
+  const replicas = await Promise.all([startService(shop.service()), startService(shop.service())]);
+  const frozen = await until(
+    () => owner(replicas),
+    () => 'nobody owns the shard',
+  );
+  const other = replicas.find((replica) => replica !== frozen)!;
+  const lone = (name: string) =>
+    firing({ alertname: name, service: name, severity: 'critical', namespace: name, cluster: name });
+  await frozen.deliver(webhook([lone('Before')]));
+  await shop.slack.expect(payments.slack, /Before/);
+  // Recorded as well: a message sent but not yet recorded is sent again by the next one.
+  await until(
+    async () => (await other.notifications('?state=waiting')).length === 0,
+    () => 'not recorded',
+  );
+
+  process.kill(frozen.pid, 'SIGSTOP');
+  try {
+    await other.deliver(webhook([lone('During')]));
+    await shop.slack.expect(payments.slack, /During/, { timeoutMs: 40_000 });
+    expect(await other.metric('tocsin_shard_owner')).toBe(1);
+  } finally {
+    process.kill(frozen.pid, 'SIGCONT');
+  }
+  await frozen.deliver(webhook([lone('After')]));
+  await shop.slack.expect(payments.slack, /After/, { timeoutMs: 20_000 });
+  expect(await frozen.settled()).toMatchObject({ received: 3, failed: 0 });
+  await toldOnce(shop, other);
+  expect(await ownersAmong(replicas)).toBe(1);
+});
+
+const ownersAmong = async (services: Service[]): Promise<number> => {
+  const each = await Promise.all(services.map((one) => one.metric('tocsin_shard_owner')));
+  return each.filter((value) => value === 1).length;
+};
