@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 const benches: { name: string; smoke: string[] }[] = [
   { name: 'accept', smoke: ['--seconds', '1', '--log-level', 'silent'] },
   { name: 'engine', smoke: ['200', '5', '5'] },
+  { name: 'prometheus', smoke: ['--alerts', '40'] },
 ];
 
 const { values, positionals } = parseArgs({

@@ -67,6 +67,9 @@ export async function seriesOf(
   return labelSetsOf(await client.ask({ path: '/api/v1/series', params, key, ...how }, how.signal));
 }
 
+/** Ten thousand names are made a set once, not once an alert. */
+const sets = new WeakMap<string[], ReadonlySet<string>>();
+
 /** The names of all metrics, asked for every ten minutes; null where the server does not tell. */
 export async function metricNames(
   client: Client,
@@ -75,7 +78,10 @@ export async function metricNames(
 ): Promise<ReadonlySet<string> | null> {
   const path = '/api/v1/label/__name__/values';
   const names = textsOf(await client.ask({ path, params: [], now, maxAgeMs: 10 * MINUTE, weight: 'extra' }, signal));
-  return names.ok ? new Set(names.value) : null;
+  if (!names.ok) return null;
+  const known = sets.get(names.value) ?? new Set(names.value);
+  sets.set(names.value, known);
+  return known;
 }
 
 /** The server's version when it is a Prometheus that says so. What was decided by it must also bear a lie. */
