@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Incident } from '../domain/incident.ts';
+import type { LeadMetrics } from '../domain/metrics.ts';
 import type { NotificationJob, NotificationKind, Target } from '../domain/notification.ts';
 import { severityRank } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
@@ -80,10 +81,18 @@ function visible(doc: Incident): string {
     doc.nextEscalation?.notify,
     doc.mergedInto,
     doc.recommendations.map((r) => r.action),
-    doc.metrics,
+    readings(doc.metrics),
     doc.similarIncidents.map((s) => s.id),
   ];
   return createHash('sha256').update(JSON.stringify(shown)).digest('base64url').slice(0, 16);
+}
+
+/** Of the metrics, what a reader would notice: a value that moved by a hundredth, or a later plot, is no news. */
+function readings(metrics: Incident['metrics']): unknown[] {
+  const { prometheus, history } = metrics as { prometheus?: Partial<LeadMetrics>; history?: unknown };
+  if (!prometheus) return [history];
+  const { value, threshold, trend, seriesBeyond, anomaly, targetsDown } = prometheus;
+  return [history, value?.toPrecision(2), threshold, trend?.direction, seriesBeyond, anomaly?.type, targetsDown];
 }
 
 export type Announced = {
