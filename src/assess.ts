@@ -226,6 +226,8 @@ function decideFor(
 ): Decided {
   const { state } = incident;
   const firing: DecideAlert[] = alerts.filter((a) => a.status === 'firing');
+  const untold = state.heldAt !== null && state.firstNotifiedAt === null;
+  if (untold && firing.length === 0 && incident.members.size > 0) return endedWhileHeld(incident, judged.actionability);
   const firstEver = new Set(firing.map((a) => a.alertname).filter((name) => world.rules.get(name) === state.id));
   const told =
     state.notifiedSeverity !== null ? { severity: state.notifiedSeverity, services: state.notifiedServices } : null;
@@ -247,6 +249,19 @@ function decideFor(
     },
     rules.policy,
   );
+}
+
+/** Nothing fires any more and nobody was told: without this its end would be the first that anybody hears of it. */
+function endedWhileHeld({ doc, state }: LiveIncident, actionability: number): Decided {
+  const reason = { code: 'ended-while-held', text: 'It ended while it was held back; there is nothing left to tell' };
+  const before = doc?.decision.reasons.filter((r) => r.code !== reason.code) ?? [];
+  const mode = doc?.decision.mode ?? 'active';
+  return {
+    decision: { verdict: 'suppress', actionability, mode, reasons: [reason, ...before] },
+    done: 'suppress',
+    perAlert: [],
+    expiresAt: state.suppressedUntil,
+  };
 }
 
 type Findings = {
