@@ -94,6 +94,50 @@ program
     },
   );
 
+program
+  .command('diff')
+  .description('what another config would have done differently with a recorded stream')
+  .argument('<stream>', 'JSON lines, may be gzipped: {"at","kind","body"}')
+  .requiredOption(
+    '--config <dir>',
+    'given twice: the old config folder, then the new one',
+    (dir: string, given: string[]) => [...given, dir],
+    [],
+  )
+  .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}')
+  .addOption(new Option('--format <format>', 'how to say it').choices(['md', 'json']).default('md'))
+  .option('--fail-if <expression>', 'exit with 1 when it holds, for example "missed_pages>0 || added_delay_seconds>60"')
+  .addOption(json())
+  .action(
+    async (
+      stream: string,
+      options: { config: string[]; topology?: string; format: 'md' | 'json'; failIf?: string; json?: boolean },
+    ) => {
+      const { runDiff } = await import('./cli/diff.ts');
+      const { config: configs, topology = null, failIf = null } = options;
+      const format = options.json ? 'json' : options.format;
+      process.exitCode = await runDiff({ stream, configs, topology, format, failIf, env, out, err });
+    },
+  );
+
+program
+  .command('test')
+  .description('policy unit tests: alerts at times in; incidents, verdicts, receivers and escalations at times out')
+  .argument('<file...>')
+  .addOption(config())
+  .addOption(json())
+  .action(async (files: string[], options: { config?: string; json?: boolean }) => {
+    const { runPolicyTests } = await import('./cli/policy-test.ts');
+    process.exitCode = await runPolicyTests({
+      files,
+      dir: configDir(options),
+      env,
+      json: options.json ?? false,
+      out,
+      err,
+    });
+  });
+
 const routes = program.command('routes').description('ask the routing tree');
 routes
   .command('test')

@@ -244,7 +244,7 @@ export function createEngine(initial: Rules) {
     world.killSwitch = restored.killSwitch;
     world.deploys = restored.deploys;
     world.silences = restored.silences;
-    for (const name of restored.rules) world.rules.set(name, null);
+    know(restored.rules);
     correlator.loadMemory(restored.memory);
     for (const link of restored.links) correlator.link(link);
     for (const record of restored.heartbeats)
@@ -292,8 +292,14 @@ export function createEngine(initial: Rules) {
       if (incident.state.status !== 'resolved') life.touch(world, incident, now);
   }
 
+  /** These rules fired before anything that is known here: their next firing is no first. */
+  function know(names: readonly string[]): void {
+    for (const name of names) world.rules.set(name, null);
+  }
+
   return {
     apply,
+    know,
     advance,
     requests,
     assess,

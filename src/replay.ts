@@ -140,6 +140,10 @@ export type ReplayOptions = {
   sources?: readonly FactSource[];
   /** Longest wait for the facts of one assessment, ms of real time. */
   deadlineMs?: number;
+  /** Stops at this simulated time (epoch ms), with every timer up to then played; without it, after the last line. */
+  until?: number;
+  /** Rules that fired before the stream begins; what is not among them is a first. */
+  knownRules?: readonly string[];
   /** Called now and then with the lines done. */
   progress?: (lines: number) => void;
 };
@@ -153,8 +157,9 @@ export async function replay(
   lines: AsyncIterable<{ line: number; entry: StreamLine }>,
   options: ReplayOptions,
 ): Promise<Outcomes> {
-  const { rules, sources = [], deadlineMs = 30_000, progress } = options;
+  const { rules, sources = [], deadlineMs = 30_000, until, knownRules = [], progress } = options;
   const engine: Engine = createEngine(rules);
+  engine.know(knownRules);
   const recorder = createRecorder();
   const history = createReplayHistory();
   const asked = [...sources, history.source];
@@ -183,9 +188,15 @@ export async function replay(
     clock = Math.max(clock, until);
   }
 
+  /** What the last lines left to be judged is judged; escalations of the time after the recording are not played. */
+  async function judgeRest(): Promise<void> {
+    for (let i = 0; i < 1_000 && engine.world.dirty.size > 0; i += 1) await pass((engine.nextDue() ?? clock) + 1);
+  }
+
   const begun = performance.now();
   for await (const { line, entry } of lines) {
     const at = Date.parse(entry.at);
+    if (until !== undefined && at > until) break;
     const start = performance.now();
     await pass(at);
     const input = inputOf(entry, line, clock, rules.config);
@@ -196,8 +207,8 @@ export async function replay(
     count += 1;
     if (count % 500 === 0) progress?.(count);
   }
-  // What the last lines left to be judged is judged; escalations of the time after the recording are not played.
-  for (let i = 0; i < 1_000 && engine.world.dirty.size > 0; i += 1) await pass((engine.nextDue() ?? clock) + 1);
+  if (until !== undefined) await pass(until + 1);
+  else await judgeRest();
 
   const seconds = (performance.now() - begun) / 1000;
   const sorted = took.sort((a, b) => a - b);

@@ -4,6 +4,9 @@ import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import { Topology } from '../domain/topology.ts';
+import { scoreSeries } from '../enrich/anomaly/detector.ts';
+import { loadAnomalyModel } from '../enrich/anomaly/model.ts';
+import { judgeBy } from '../enrich/prometheus/judge.ts';
 import { createPrometheusSource } from '../enrich/prometheus-source.ts';
 import { readStream, replay, StreamFault } from '../replay.ts';
 import { compileRules } from '../rules.ts';
@@ -95,17 +98,20 @@ async function askedPrometheus(url: string, config: Config, graph: ServiceGraph)
     max_per_minute: Number.MAX_SAFE_INTEGER,
   };
   const only: Config = { ...config, tocsin: { ...config.tocsin, prometheus: [server] } };
+  const model = loadAnomalyModel();
   const source = createPrometheusSource({
     config: () => only,
     outbound,
     metrics: createMetrics(),
     now: null,
     graph: () => graph,
+    anomaly: judgeBy(async (series) => scoreSeries(series, model)),
   });
   return { source, close: () => outbound.close() };
 }
 
-function readTopology(file: string): Topology | string {
+/** The call graph of `--topology`, or what is wrong with the file. */
+export function readTopology(file: string): Topology | string {
   try {
     const parsed = Topology.safeParse(JSON.parse(readFileSync(file, 'utf8')));
     if (parsed.success) return parsed.data;

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Environment } from '../config/env.ts';
 import { parseDuration } from '../config/schema.ts';
 import { type ReportRows, type RuleRow, readReport } from '../store/report.ts';
+import { inMarkdown, oneLine } from './plain.ts';
 import { withStore } from './store.ts';
 
 type Options = {
@@ -250,7 +251,10 @@ const lossText = (loss: Record<string, number>): string =>
 
 /** Rows in columns; in Markdown a cell may hold no bar and no line break, and a rule's name is whatever a sender wrote. */
 function asTable(header: string[], rows: (string | number)[][], format: 'text' | 'md'): string[] {
-  const cells = [header, ...rows.map((row) => row.map((cell) => printable(String(cell), format)))];
+  const cells = [
+    header,
+    ...rows.map((row) => row.map((cell) => (format === 'md' ? inMarkdown : oneLine)(String(cell), 120))),
+  ];
   if (format === 'md') {
     const line = (row: string[]) => `| ${row.join(' | ')} |`;
     return [line(cells[0]!), line(header.map(() => '---')), ...cells.slice(1).map(line)];
@@ -262,10 +266,4 @@ function asTable(header: string[], rows: (string | number)[][], format: 'text' |
       .join('  ')
       .replace(/^/, '  '),
   );
-}
-
-function printable(text: string, format: 'text' | 'md'): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').slice(0, 120);
-  return format === 'md' ? plain.replace(/[\\|<>`*_[\]]/g, '\\$&') : plain;
 }
