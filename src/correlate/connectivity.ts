@@ -77,7 +77,7 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
     if (a.tenant !== b.tenant) return 0;
     if (a.cluster !== null && b.cluster !== null && a.cluster !== b.cluster) return 0;
     if (a.spot === b.spot) return 1;
-    let value = a.host !== null && a.host === b.host ? model.host : 0;
+    let value = a.place !== null && a.place === b.place ? model.host : 0;
     if (a.service !== null && b.service !== null) {
       let hops = hopsBetween(a.service, a, b.service, b);
       if (b.destination !== null) hops = Math.min(hops, hopsBetween(a.service, a, b.destination, b));
@@ -90,10 +90,12 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
       if (siteShared(a, b)) value = Math.max(value, model.unknown);
       return value;
     }
-    // Without a service only the same rule, in the same known site or from the same group: never strangers.
-    if (a.alertname === b.alertname && (siteShared(a, b) || (a.group !== null && a.group === b.group)))
-      value = Math.max(value, model.unknown);
-    return value;
+    // Without a service on either side: the same host or instance, or the same rule in the same known site or from the same
+    // group; never strangers.
+    if (a.service !== null || b.service !== null) return value;
+    if (value > 0) return 1;
+    const together = siteShared(a, b) || (a.group !== null && a.group === b.group);
+    return a.alertname === b.alertname && together ? model.unknown : 0;
   }
 
   return { of, reach, onGraph };

@@ -602,7 +602,7 @@ export function createCorrelator(
         model,
         parts,
       );
-      return { distance: round(1 - value), parts: rounded(parts) };
+      return { distance: 1 - value, parts };
     },
   };
 }

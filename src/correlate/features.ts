@@ -2,7 +2,8 @@ import type { Point } from './types.ts';
 
 /**
  * What of a point enters its distance, computed once. `spot` is where it is: cluster, namespace, service and, for an alert
- * on a call, the called service; an alert without service is at its host or instance, and without either at its own rule.
+ * on a call, the called service, and its host. An alert without service is known by rule, place and group instead, so that
+ * all points of a spot are connected with another spot alike.
  */
 export type Features = {
   tenant: string;
@@ -10,7 +11,8 @@ export type Features = {
   namespace: string | null;
   service: string | null;
   destination: string | null;
-  host: string | null;
+  /** The host it names, or, without a service, the instance. */
+  place: string | null;
   spot: string;
   /** Tenant, cluster and namespace: what a rate and a time scale belong to. */
   site: string;
@@ -89,13 +91,7 @@ export function featuresOf(point: Point): Features {
   const { tenant, cluster, namespace, service, destination, labels } = point;
   let host: string | null = null;
   for (const name of hostLabels) host ??= labels[name] || null;
-  const place =
-    service ??
-    (host !== null
-      ? `\u0001host ${host}`
-      : labels.instance
-        ? `\u0001at ${labels.instance}`
-        : `\u0001rule ${point.alertname}`);
+  const place = host ?? (service === null ? labels.instance || null : null);
   const site = `${tenant}\n${cluster ?? ''}\n${namespace ?? ''}`;
   const compared: string[] = [];
   for (const name in labels) {
@@ -107,8 +103,11 @@ export function featuresOf(point: Point): Features {
     namespace,
     service,
     destination: destination === service ? null : destination,
-    host,
-    spot: `${site}\n${place}\n${destination ?? ''}`,
+    place,
+    spot:
+      service === null
+        ? `${site}\n\u0001${point.alertname}\n${place ?? ''}\n${point.groupKey ?? ''}`
+        : `${site}\n${service}\n${destination ?? ''}\n${place ?? ''}`,
     site,
     rule: `${site}\n${point.alertname}`,
     alertname: point.alertname,

@@ -73,7 +73,7 @@ export type SpotIndex = {
 export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): SpotIndex {
   const spots = new Map<string, Spot>();
   const byName = new Map<string, Set<Spot>>();
-  const byHost = new Map<string, Set<Spot>>();
+  const byPlace = new Map<string, Set<Spot>>();
   const bySite = new Map<string, Set<Spot>>();
   const offGraph = new Map<string, Set<Spot>>();
   let size = 0;
@@ -83,7 +83,7 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     if (f.destination !== null) list.push(f.destination);
     return list.map((name) => `${f.tenant}\n${name}`);
   };
-  const hostKey = (f: Features): string | null => (f.host === null ? null : `${f.tenant}\n${f.host}`);
+  const placeKey = (f: Features): string | null => (f.place === null ? null : `${f.tenant}\n${f.place}`);
 
   function candidates(f: Features): Set<Spot> {
     const found = new Set<Spot>();
@@ -97,8 +97,8 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
       }
     };
     for (const name of names(f)) take(byName.get(name));
-    const host = hostKey(f);
-    if (host !== null) take(byHost.get(host));
+    const place = placeKey(f);
+    if (place !== null) take(byPlace.get(place));
     for (const service of [f.service, f.destination]) {
       if (service === null) continue;
       const reach = connectivity.reach(service, f.namespace);
@@ -115,7 +115,7 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
   }
 
   function spotOf(f: Features): Spot {
-    const key = f.host === null || f.service === null ? f.spot : `${f.spot}\n${f.host}`;
+    const key = f.spot;
     const known = spots.get(key);
     if (known) return known;
     const spot: Spot = { key, features: f, cells: new Map(), near: [], links: new Map(), live: 0 };
@@ -128,8 +128,8 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     }
     spots.set(key, spot);
     for (const name of names(f)) addTo(byName, name, spot);
-    const host = hostKey(f);
-    if (host !== null) addTo(byHost, host, spot);
+    const place = placeKey(f);
+    if (place !== null) addTo(byPlace, place, spot);
     addTo(bySite, f.site, spot);
     if (!connectivity.onGraph(f)) addTo(offGraph, f.site, spot);
     return spot;
@@ -138,8 +138,8 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
   function dropSpot(spot: Spot): void {
     spots.delete(spot.key);
     for (const name of names(spot.features)) removeFrom(byName, name, spot);
-    const host = hostKey(spot.features);
-    if (host !== null) removeFrom(byHost, host, spot);
+    const place = placeKey(spot.features);
+    if (place !== null) removeFrom(byPlace, place, spot);
     removeFrom(bySite, spot.features.site, spot);
     removeFrom(offGraph, spot.features.site, spot);
     for (const { spot: other } of spot.near) {

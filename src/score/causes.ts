@@ -46,8 +46,9 @@ export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] 
         compare(a.candidate.key, b.candidate.key),
     );
   const shares = softmax([...scored.map(({ score }) => score), fitted.none]);
+  const probabilities = probabilitiesOf(shares.slice(0, scored.length), fitted);
   return scored.slice(0, shown).map(({ candidate }, i) => {
-    const probability = calibrate(shares[i]!, fitted);
+    const probability = probabilities[i]!;
     const lead = leadAlert(candidate);
     return {
       service: candidate.service,
@@ -84,10 +85,21 @@ export function softmax(scores: readonly number[]): number[] {
   return exps.map((e) => e / total);
 }
 
-/** Platt scaling on the log odds, monotone within an incident, so it never changes the order. */
+/** Platt scaling on the log odds of the top candidate's share. */
 export function calibrate(share: number, { platt }: CausesWeights): number {
   const p = Math.min(1 - 1e-6, Math.max(1e-6, share));
   return 1 / (1 + Math.exp(-(platt.a * Math.log(p / (1 - p)) + platt.b)));
+}
+
+/**
+ * Probabilities of the candidates, best first: the top one's is calibrated (but k that are as good as equal cannot each be
+ * likelier than 1/k), the rest is divided among the others by their shares. They never add up to more than 1.
+ */
+function probabilitiesOf(shares: readonly number[], fitted: CausesWeights): number[] {
+  const first = shares[0]!;
+  const equals = shares.filter((share) => share >= 0.9 * first).length;
+  const top = Math.min(calibrate(first, fitted), 1 / equals);
+  return shares.map((share, i) => (i === 0 ? top : Math.min(top, ((1 - top) * share) / Math.max(1e-9, 1 - first))));
 }
 
 const firstOnset = (c: Candidate): number =>

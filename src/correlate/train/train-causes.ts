@@ -40,7 +40,7 @@ const prior: Record<SignalName, number> = {
   metricTop: 0.3,
   metricDeepest: 1.5,
   metricEarly: 0,
-  feedback: 6,
+  feedback: 12,
 };
 
 type Weighted = Case & { weight: number; recorded: boolean };

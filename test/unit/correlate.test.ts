@@ -1,0 +1,268 @@
+import { describe, expect, it } from 'vitest';
+import { loadModels } from '../../src/config/models.ts';
+import { createCorrelator } from '../../src/correlate/correlator.ts';
+import { buildGraph } from '../../src/correlate/graph.ts';
+import type { Correlator, Earlier, Placement, Point } from '../../src/correlate/types.ts';
+
+const model = loadModels().correlation;
+const noon = Date.UTC(2026, 0, 5, 12);
+const shop = buildGraph({
+  edges: [
+    ['frontend', 'checkout'],
+    ['checkout', 'payment'],
+    ['checkout', 'cart'],
+    ['admin', 'reports'],
+  ].map(([caller, callee]) => ({ namespace: 'shop', caller: caller!, callee: callee! })),
+});
+
+/** A correlator with the engine's part played: it opens, merges and assigns as it is told. */
+function story(correlator: Correlator = createCorrelator({ graph: shop, windowMs: 900_000 }, model)) {
+  let n = 0;
+  const into = new Map<string, string>();
+  const live = (id: string): string => (into.has(id) ? live(into.get(id)!) : id);
+  const placements = new Map<string, Placement>();
+  const of = new Map<string, string>();
+  const point = (alertname: string, service: string | null, seconds: number, more: Partial<Point> = {}): Point => ({
+    key: `t/${alertname}/${service}@${seconds}`,
+    alert: `t/${alertname}/${service}`,
+    tenant: '',
+    alertname,
+    service,
+    destination: null,
+    namespace: 'shop',
+    cluster: 'c1',
+    severity: 'high',
+    labels: {},
+    summary: null,
+    groupKey: null,
+    startsAt: noon + seconds * 1000,
+    at: noon + seconds * 1000,
+    ...more,
+  });
+  const fire = (
+    alertname: string,
+    service: string | null,
+    seconds: number,
+    more: Partial<Point> = {},
+    earlier: Earlier | null = null,
+  ): string => {
+    const p = point(alertname, service, seconds, more);
+    const placement = correlator.place(p, p.at, earlier);
+    placements.set(p.key, placement);
+    if (placement.incidentId === null) n += 1;
+    let id = placement.incidentId ?? `i${n}`;
+    for (const m of placement.merges) {
+      const [elder, younger] = m.incidentId < id ? [m.incidentId, id] : [id, m.incidentId];
+      into.set(younger, elder);
+      correlator.merged(younger, elder);
+      id = elder;
+    }
+    correlator.assigned(p, id);
+    of.set(p.key, id);
+    return p.key;
+  };
+  return {
+    correlator,
+    point,
+    fire,
+    incident: (key: string) => live(of.get(key)!),
+    why: (key: string) => placements.get(key)!.why,
+  };
+}
+
+/** Enough lonely firings that a rule is known to be noise, well before noon. */
+function knownNoise(s: ReturnType<typeof story>, alertname: string): void {
+  for (let i = 0; i < 12; i += 1)
+    s.fire(alertname, ['frontend', 'payment', 'cart'][i % 3]!, -40_000 + i * 1200, { alert: `t/noise${i}` });
+}
+
+describe('correlation', () => {
+  it('puts alerts of a failing service and of those that call it into one incident', () => {
+    const s = story();
+    const first = s.fire('CpuHigh', 'payment', 0);
+    const others = [
+      s.fire('LatencyHigh', 'payment', 20),
+      s.fire('LatencyHigh', 'checkout', 30),
+      s.fire('ErrorsHigh', 'frontend', 45),
+    ];
+    for (const key of others) expect(s.incident(key)).toBe(s.incident(first));
+  });
+
+  it('keeps two faults in unconnected parts of one graph apart, however simultaneous', () => {
+    const s = story();
+    const payment = s.fire('LatencyHigh', 'payment', 0);
+    const reports = s.fire('LatencyHigh', 'reports', 0);
+    expect(s.incident(s.fire('ErrorsHigh', 'checkout', 10))).toBe(s.incident(payment));
+    expect(s.incident(s.fire('ErrorsHigh', 'admin', 10))).toBe(s.incident(reports));
+    expect(s.incident(payment)).not.toBe(s.incident(reports));
+  });
+
+  it('never lets tenants or clusters meet', () => {
+    const s = story();
+    const a = s.fire('LatencyHigh', 'payment', 0);
+    expect(s.incident(s.fire('ErrorsHigh', 'payment', 5, { tenant: 'other' }))).not.toBe(s.incident(a));
+    expect(s.incident(s.fire('ErrorsHigh', 'payment', 6, { cluster: 'c2' }))).not.toBe(s.incident(a));
+  });
+
+  it('joins what lacks a cluster or namespace label: a missing fact is no evidence against', () => {
+    const s = story();
+    const a = s.fire('LatencyHigh', 'payment', 0);
+    expect(s.incident(s.fire('ErrorsHigh', 'payment', 5, { cluster: null }))).toBe(s.incident(a));
+    expect(s.incident(s.fire('CpuHigh', 'payment', 6, { namespace: null }))).toBe(s.incident(a));
+  });
+
+  it('never joins alerts that say nothing but their name to strangers', () => {
+    const s = story();
+    const bare = { namespace: null, cluster: null };
+    const keys = ['A', 'B', 'C', 'D'].map((name, i) => s.fire(name, null, i, bare));
+    s.fire('LatencyHigh', 'payment', 5);
+    expect(new Set(keys.map(s.incident)).size).toBe(4);
+  });
+
+  it('learns which rule is noise and leaves its next alert out of a fault it happens to hit', () => {
+    const s = story();
+    knownNoise(s, 'TargetDown');
+    const fault = [
+      s.fire('CpuHigh', 'payment', 0),
+      s.fire('LatencyHigh', 'payment', 10),
+      s.fire('LatencyHigh', 'checkout', 20),
+    ];
+    const noise = s.fire('TargetDown', 'checkout', 30);
+    expect(new Set(fault.map(s.incident)).size).toBe(1);
+    expect(s.incident(noise)).not.toBe(s.incident(fault[0]!));
+  });
+
+  it('believes a rule that was always lonely when it bursts on three services within a minute', () => {
+    const s = story();
+    knownNoise(s, 'TargetDown');
+    const burst = ['payment', 'checkout', 'cart'].map((service, i) => s.fire('TargetDown', service, i * 10));
+    expect(s.incident(burst[2]!)).toBe(s.incident(burst[1]!));
+  });
+
+  it('does not learn one namespace from another that is noisy, beyond a hint', () => {
+    const s = story();
+    for (let i = 0; i < 12; i += 1)
+      s.fire('LatencyHigh', 'runner', -40_000 + i * 1200, { namespace: 'ci', alert: `t/ci${i}` });
+    for (let i = 0; i < 4; i += 1) {
+      s.fire('LatencyHigh', 'payment', -30_000 + i * 3000, { alert: `t/p${i}` });
+      s.fire('ErrorsHigh', 'checkout', -29_990 + i * 3000, { alert: `t/c${i}` });
+    }
+    const a = s.fire('LatencyHigh', 'payment', 0);
+    expect(s.incident(s.fire('ErrorsHigh', 'checkout', 10))).toBe(s.incident(a));
+  });
+
+  it('does not chain through time: alerts each a minute from the last are not one story an hour long', () => {
+    const s = story();
+    const keys = Array.from({ length: 60 }, (_, i) =>
+      s.fire(`Rule${i % 5}`, ['payment', 'checkout', 'frontend'][i % 3]!, i * 60, { alert: `t/${i}` }),
+    );
+    expect(s.incident(keys[59]!)).not.toBe(s.incident(keys[0]!));
+  });
+
+  it('sends an alert that fires again alone back to its incident', () => {
+    const s = story();
+    const first = s.fire('LatencyHigh', 'payment', 0);
+    const earlier = { incidentId: s.incident(first), endedAt: noon + 60_000, resolved: true };
+    expect(s.incident(s.fire('LatencyHigh', 'payment', 300, {}, earlier))).toBe(s.incident(first));
+  });
+
+  it('lets an alert that fires again in the company of a new fault go with its company', () => {
+    const s = story();
+    const old = ['LatencyHigh', 'ErrorsHigh', 'CpuHigh'].map((name, i) => s.fire(name, 'payment', i * 5));
+    const fresh = [s.fire('LatencyHigh', 'checkout', 700), s.fire('ErrorsHigh', 'frontend', 705)];
+    const earlier = { incidentId: s.incident(old[0]!), endedAt: noon + 500_000, resolved: false };
+    const again = s.fire('LatencyHigh', 'payment', 710, {}, earlier);
+    expect(s.incident(again)).toBe(s.incident(fresh[0]!));
+    expect(s.incident(again)).not.toBe(s.incident(old[0]!));
+  });
+
+  it('keeps what a person split apart, and joins what a person merged', () => {
+    const s = story();
+    const link = (kind: 'must' | 'cannot', a: string, b: string) =>
+      s.correlator.link({ kind, a, b, by: 'ana', at: noon, incidentId: 'i1' });
+    link('cannot', 't/LatencyHigh/payment', 't/ErrorsHigh/checkout');
+    link('must', 't/LatencyHigh/payment', 't/LatencyHigh/reports');
+    const a = s.fire('LatencyHigh', 'payment', 0);
+    expect(s.incident(s.fire('ErrorsHigh', 'checkout', 5))).not.toBe(s.incident(a));
+    const far = s.fire('LatencyHigh', 'reports', 400);
+    expect(s.incident(far)).toBe(s.incident(a));
+    expect(s.why(far).note).toMatch(/person/);
+  });
+
+  it('offers no closed incident', () => {
+    const s = story();
+    const a = s.fire('LatencyHigh', 'payment', 0);
+    s.correlator.closed(s.incident(a));
+    expect(s.incident(s.fire('ErrorsHigh', 'payment', 5))).not.toBe(s.incident(a));
+  });
+
+  it('says why: the neighbours, and every part of each distance, which multiply', () => {
+    const s = story();
+    s.fire('LatencyHigh', 'payment', 0);
+    const { neighbours, eps } = s.why(s.fire('ErrorsHigh', 'checkout', 30));
+    expect(neighbours).toHaveLength(1);
+    const { distance, parts } = neighbours[0]!;
+    expect(distance).toBeLessThanOrEqual(eps);
+    expect(parts.topology).toBe(1);
+    const floor = parts.time! * parts.topology! * parts.relevance!;
+    expect(1 - distance).toBeGreaterThan(floor * 0.9);
+    expect(1 - distance).toBeLessThanOrEqual(floor + 1e-3);
+  });
+
+  it('brings two alerts after one deploy closer than two after different ones', () => {
+    const s = story();
+    const a = s.point('LatencyHigh', 'payment', 300);
+    const b = s.point('ErrorsHigh', 'checkout', 310);
+    s.correlator.deployed({ id: 'd1', service: 'payment', startedAt: noon });
+    const one = s.correlator.distance(a, b);
+    s.correlator.deployed({ id: 'd2', service: 'checkout', startedAt: noon + 60_000 });
+    const two = s.correlator.distance(a, b);
+    expect(one.parts.deploy).toBe(1);
+    expect(two.parts.deploy).toBe(0);
+    expect(one.distance).toBeLessThan(two.distance);
+  });
+
+  it('carries what it learned over a restart, and takes its open points back', () => {
+    const before = story();
+    knownNoise(before, 'TargetDown');
+    const a = before.fire('LatencyHigh', 'payment', 0);
+    const after = story();
+    after.correlator.loadMemory(before.correlator.drainMemory());
+    after.correlator.assigned(before.point('LatencyHigh', 'payment', 0), before.incident(a));
+    const p = before.point('ErrorsHigh', 'checkout', 10);
+    expect(after.correlator.place(p, p.at).incidentId).toBe(before.incident(a));
+    const noise = before.point('TargetDown', 'checkout', 12);
+    expect(after.correlator.place(noise, noise.at).incidentId).toBeNull();
+  });
+
+  it('is the same for the same input', () => {
+    const run = () => {
+      const s = story();
+      return Array.from({ length: 200 }, (_, i) =>
+        s.incident(s.fire(`R${i % 7}`, ['payment', 'cart', 'frontend', null][i % 4]!, i * 3, { alert: `t/${i}` })),
+      );
+    };
+    expect(run()).toEqual(run());
+  });
+
+  it('forgets points older than its window', () => {
+    const s = story();
+    for (let i = 0; i < 50; i += 1) s.fire(`R${i}`, 'payment', i);
+    s.correlator.expire(noon + 7_200_000);
+    const late = s.point('R99', 'payment', 30, { at: noon + 7_200_000 });
+    expect(s.correlator.place(late, late.at).why.neighbours).toEqual([]);
+  });
+
+  it('survives alerts out of order by an hour, repeated keys apart, and a new graph in the middle', () => {
+    const s = story();
+    const keys = Array.from({ length: 300 }, (_, i) =>
+      s.fire(`R${i % 5}`, `svc${i % 9}`, i, { startsAt: noon + (i % 3 === 0 ? i - 3600 : i) * 1000, alert: `t/${i}` }),
+    );
+    s.correlator.reconfigure({
+      graph: buildGraph({ edges: [{ namespace: 'shop', caller: 'svc1', callee: 'svc1' }] }),
+      windowMs: 900_000,
+    });
+    keys.push(s.fire('R1', 'svc2', 301));
+    for (const key of keys) expect(s.incident(key)).toMatch(/^i\d+$/);
+  });
+});
