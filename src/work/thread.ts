@@ -4,8 +4,11 @@ import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
 import type { Topology } from '../domain/topology.ts';
+import { loadAnomalyModel } from '../enrich/anomaly/model.ts';
+import { createAnomalyService } from '../enrich/anomaly/service.ts';
 import { createHistorySource } from '../enrich/history.ts';
 import { createDeployWatch } from '../enrich/prometheus/deploy-watch.ts';
+import { judgeBy } from '../enrich/prometheus/judge.ts';
 import { createPrometheusSource } from '../enrich/prometheus-source.ts';
 import { topologyOf } from '../enrich/topology/edges.ts';
 import { createTopologyWatch } from '../enrich/topology/watch.ts';
@@ -45,6 +48,8 @@ export type WorkData = {
 /** Nothing in the background is urgent; a start, and every short life of the tests, goes without the job engine's 24 MB. */
 const JOBS_AFTER_MS = 120_000;
 const JOBS_RETRY_MS = 30_000;
+/** Series that wait for the anomaly detector; in a storm the rest go without its word. */
+const SCORED_AT_ONCE = 32;
 
 /**
  * The work side in a thread of its own, so that the judging of a storm never delays the answer to a webhook: owner of the
@@ -85,6 +90,7 @@ async function main(): Promise<void> {
     },
   });
   const history = createHistorySource(pool);
+  const anomalies = createAnomalyService({ size: SCORED_AT_ONCE, model: loadAnomalyModel() });
   const prometheus = createPrometheusSource({
     config: () => config,
     outbound,
@@ -92,6 +98,10 @@ async function main(): Promise<void> {
     now,
     graph: () => rules.graph,
     onLate: (incidentId) => owner.refresh(incidentId),
+    anomaly: judgeBy(async (series, signal) => {
+      const outcome = await anomalies.score(series, { signal });
+      return outcome.status === 'scored' ? outcome.points : null;
+    }),
   });
   const owner = createOwner({
     openShard: () => openShard({ url: data.databaseUrl, name: data.shard, log, auditKey: data.auditKey, now }),
@@ -171,6 +181,7 @@ async function main(): Promise<void> {
     await listener.close();
     await inbox.close();
     await closeChannels(channels);
+    await anomalies.stop();
     outbound.close();
     await Promise.all([pool.end(), inboxPool.end()]);
     unwatch();

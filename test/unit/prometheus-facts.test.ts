@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { topologyMappings } from '../../src/config/metric-queries.ts';
+import { scoreSeries } from '../../src/enrich/anomaly/detector.ts';
+import { loadAnomalyModel } from '../../src/enrich/anomaly/model.ts';
 import type { MatrixSeries } from '../../src/enrich/prometheus/answers.ts';
 import type { PrometheusServer } from '../../src/enrich/prometheus/client.ts';
+import { judgeBy } from '../../src/enrich/prometheus/judge.ts';
 import { expressionOf, pickServer } from '../../src/enrich/prometheus/servers.ts';
 import { thinned } from '../../src/enrich/prometheus/service-metrics.ts';
 import { plotSeries, trendOf, valueAt } from '../../src/enrich/prometheus/trend.ts';
@@ -161,4 +164,23 @@ test('what was learned is refreshed, and forgotten after eight days without a ca
   const later: LearnedEdge[] = learn(again.edges, [], 2_000 + FORGET_MS).edges;
   expect(later).toHaveLength(1);
   expect(learn(later, [], 2_001 + FORGET_MS)).toEqual({ edges: [], changed: true });
+});
+
+test("the alert's own series is judged around its onset, and not without a past", async () => {
+  const model = loadAnomalyModel();
+  const judge = judgeBy(async (series) => scoreSeries(series, model));
+  const onsetAt = 200 * 15_000;
+  const points = Array.from({ length: 240 }, (_, i) => ({
+    at: i * 15_000,
+    value: 0.01 + 0.001 * Math.sin(i) + (i >= 200 ? 0.4 : 0),
+  }));
+  const found = await judge({ expression: 'demo_error_rate', points, onsetAt }, new AbortController().signal);
+  expect(found).toMatchObject({ expected: { low: expect.any(Number), high: expect.any(Number) } });
+  expect(found!.score).toBeGreaterThanOrEqual(0.5);
+  expect(found!.text).toMatch(/: 0\.4\d+ where 0\.00\d+ to 0\.01\d* is usual/);
+  const young = await judge(
+    { expression: 'm', points: points.slice(0, 10), onsetAt: null },
+    new AbortController().signal,
+  );
+  expect(young).toBeNull();
 });

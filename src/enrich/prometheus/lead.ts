@@ -27,7 +27,7 @@ const SLOW_SHARE = 0.5;
 
 /** Judges the plotted series; given by the anomaly detector. `at` in epoch ms. */
 export type JudgeSeries = (
-  series: { key: string; points: { at: number; value: number }[]; onsetAt: number | null },
+  series: { expression: string; points: { at: number; value: number }[]; onsetAt: number | null },
   signal: AbortSignal,
 ) => Promise<LeadMetrics['anomaly']>;
 
@@ -221,10 +221,7 @@ async function describe(
   }
   const value = finite(raw);
   const distance = value !== null && threshold !== null ? beyondBy(value, plot.operator, threshold) : null;
-  const anomaly =
-    series && judge
-      ? await judge(judgeable(client, series, plot, own.metric, onsetAt), signal).catch(() => null)
-      : null;
+  const anomaly = series && judge ? await judge(judgeable(series, plot, onsetAt), signal).catch(() => null) : null;
   const told = {
     expression: plot.value,
     operator: plot.operator,
@@ -268,14 +265,8 @@ const sameLabels = (a: SeriesLabels, b: SeriesLabels): boolean => {
 const ownValues = (series: readonly MatrixSeries[], metric: SeriesLabels): MatrixSeries['values'] =>
   series.find((one) => sameLabels(one.metric, metric))?.values ?? [];
 
-const judgeable = (
-  client: Client,
-  { start, step, values }: NonNullable<LeadMetrics['plot']>,
-  plot: Plot,
-  metric: SeriesLabels,
-  onsetAt: number | null,
-) => ({
-  key: `${client.name} ${plot.value} ${JSON.stringify(Object.entries(metric).sort())}`,
+const judgeable = ({ start, step, values }: NonNullable<LeadMetrics['plot']>, plot: Plot, onsetAt: number | null) => ({
+  expression: plot.value,
   points: values.flatMap((value, i) => (value === null ? [] : [{ at: (start + i * step) * 1000, value }])),
   onsetAt,
 });
