@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 // The door to every command. A checkout runs the TypeScript as it stands (Node >= 22.18 strips types); a published
 // package or image runs dist/. Plain JavaScript, so that an old Node gets a sentence instead of a syntax error.
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isNewEnough, runInNewEnough } from './node.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const [major, minor] = process.versions.node.split('.').map(Number);
 
 // npx puts a shell between itself and us that dies of the SIGTERM meant for us; then we stop as if it had reached us
 if (process.env.npm_command === 'exec') {
@@ -19,7 +18,7 @@ if (process.env.npm_command === 'exec') {
   }, 500).unref();
 }
 
-if (major > 22 || (major === 22 && minor >= 18)) {
+if (isNewEnough) {
   // a reader that has seen enough (`tocsin oncall | head -1`) is no failure
   process.stdout.on('error', (error) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -34,14 +33,5 @@ if (major > 22 || (major === 22 && minor >= 18)) {
   const source = here('../src/main.ts');
   await import(existsSync(source) ? source : here('../dist/main.js'));
 } else {
-  const pinned = here('../node_modules/.bin/node');
-  if (!existsSync(pinned)) {
-    console.error(
-      `tocsin needs Node 22.18 or newer; this is ${process.version}. Install a newer Node, or run npm ci, which brings one on Linux.`,
-    );
-    process.exit(2);
-  }
-  const run = spawn(pinned, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => run.kill(signal));
-  run.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
+  runInNewEnough(fileURLToPath(import.meta.url), process.argv.slice(2));
 }
