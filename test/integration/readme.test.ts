@@ -54,7 +54,7 @@ test("every decision is in the decisions' index", () => {
 
 test('the Slack manifest asks for what the code uses, and nothing more', () => {
   const manifest = blocks.map((text) => parse(text)).find((one) => 'oauth_config' in one);
-  expect(manifest.oauth_config.scopes.bot).toEqual(['chat:write', 'files:write']);
+  expect(manifest.oauth_config.scopes.bot).toEqual(['chat:write', 'files:write', 'files:read']);
   expect(manifest.settings.interactivity.request_url).toMatch(/\/api\/v1\/slack\/interactions$/);
 });
 
