@@ -52,7 +52,7 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
       out(
         paragraphs([
           [`Alert ${name} (source ${explanation.source}), config ${explanation.configHash ?? 'unknown'}`, []],
-          ['Why together', explanation.compared?.text ?? []],
+          ['Together or apart', explanation.compared?.text ?? []],
           ['Grouped', explanation.grouped.text],
           ['Ranked', explanation.ranked.text],
           ['Decided', explanation.decided.text],
