@@ -32,16 +32,3 @@ export type NotificationJob = {
 export type NotificationState = 'waiting' | 'sent' | 'failed' | 'superseded';
 
 export type DeliveryAttempt = { at: number; result: string };
-
-/** What `GET /api/v1/notifications` shows (times RFC 3339 there). */
-export type NotificationRecord = {
-  id: string;
-  at: number;
-  incidentId: string;
-  channel: ChannelKind;
-  target: string;
-  kind: NotificationKind;
-  state: NotificationState;
-  attempts: DeliveryAttempt[];
-  text: string | null;
-};
