@@ -162,7 +162,8 @@ function handle(entrance: Entrance, deps: DoorDeps, budget: Budget): RequestHand
     metrics.deliveries.inc({ kind, result });
     metrics.receiveSeconds.observe({ kind }, seconds);
     const ms = Math.round(seconds * 1e4) / 10;
-    const line = { trace, kind, source, result, status: reply.status, ms, bytes, ...checked?.counted, reason };
+    const { accepted, quarantined } = checked?.counted ?? {};
+    const line = { trace, kind, source, result, status: reply.status, ms, bytes, accepted, quarantined, reason };
     if (result === 'accepted') log.info(line, 'delivery accepted');
     else log.warn(line, 'delivery not accepted');
     if (checked?.interaction) deps.onSlack(checked.interaction, trace);

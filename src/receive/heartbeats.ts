@@ -38,8 +38,9 @@ const fingerprintOf = (record: HeartbeatRecord): string =>
   createHash('sha256').update(`heartbeat ${record.key}`).digest('hex').slice(0, 16);
 
 function alertOf(record: HeartbeatRecord, missing: boolean, now: number): SeenAlert {
-  const minutes = Math.round((record.within ?? 0) / 6_000) / 10;
-  const summary = `Heartbeat ${record.name} has not come for ${minutes} min: the alerting chain that sends it may be dead`;
+  const seconds = Math.round((record.within ?? 0) / 1_000);
+  const span = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+  const summary = `Heartbeat ${record.name} has not come for ${span}: the alerting chain that sends it may be dead`;
   return {
     fingerprint: fingerprintOf(record),
     status: missing ? 'firing' : 'resolved',
