@@ -17,6 +17,7 @@ const benches: { name: string; smoke: string[] | null }[] = [
   { name: 'anomaly/types', smoke: ['--seeds', '1'] },
   // fixed sizes of 10,000 points and a cubic opponent; and one that needs recordings which are not in the repository
   { name: 'correlate/speed', smoke: null },
+  { name: 'correlate/evaluate', smoke: null },
   { name: 'anomaly/nab', smoke: null },
 ];
 
