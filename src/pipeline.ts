@@ -81,7 +81,10 @@ export function createEngine(initial: Rules) {
         break;
       case 'deploys':
         world.out.quarantine.push(...input.quarantined);
-        for (const deploy of input.deploys) rememberDeploy(world, deploy, now);
+        for (const deploy of input.deploys) {
+          rememberDeploy(world, deploy, now);
+          correlator.deployed(deploy);
+        }
         return;
       case 'poll':
         takePoll(world, rules, input, now, { take: (s) => takeSighting(s, now), schedule });
@@ -243,6 +246,7 @@ export function createEngine(initial: Rules) {
     world.nextNumber = restored.nextNumber;
     world.killSwitch = restored.killSwitch;
     world.deploys = restored.deploys;
+    for (const deploy of restored.deploys) correlator.deployed(deploy);
     world.silences = restored.silences;
     know(restored.rules);
     correlator.loadMemory(restored.memory);

@@ -31,6 +31,9 @@ const enoughNeighbours = 48;
 const deployReachMs = 30 * 60_000;
 const deploysKept = 64;
 
+/** Spots, sites and rules whose recent past is kept by name. */
+const kept = 20_000;
+
 type Budget = { left: number };
 
 type Neighbour = { entry: Entry; affinity: number };
@@ -559,6 +562,16 @@ export function createCorrelator(
         remove(queue[queueHead]!);
         queueHead += 1;
       }
+      // Names are the senders': what is kept by name is bounded, the longest untouched goes first.
+      for (const [key, list] of recent.size > kept ? recent : []) if (list.every((e) => e.gone)) recent.delete(key);
+      for (const table of [groups, started]) {
+        let surplus = table.size - kept;
+        for (const key of table.keys()) {
+          if (surplus <= 0) break;
+          table.delete(key);
+          surplus -= 1;
+        }
+      }
       if (queueHead > 1024 && queueHead * 2 > queue.length) {
         queue.splice(0, queueHead);
         queueHead = 0;
@@ -577,6 +590,8 @@ export function createCorrelator(
       options = next;
     },
     deployed({ id, service, startedAt }) {
+      // Several senders may tell of one change.
+      if (deploys.some((d) => d.id === id)) return;
       deploys.push({ id, service, startedAt });
       deploys.sort((a, b) => a.startedAt - b.startedAt);
       if (deploys.length > deploysKept) deploys.shift();

@@ -1,7 +1,7 @@
 import type { Point, ServiceGraph } from '../correlate/types.ts';
 import type { Deploy } from '../domain/deploy.ts';
 import type { ServiceMetric } from '../domain/facts.ts';
-import type { Evidence, RootCause } from '../domain/incident.ts';
+import type { RootCause } from '../domain/incident.ts';
 import { severityRank } from '../domain/severity.ts';
 import { causalChain } from './causes/chain.ts';
 import { evidenceOf } from './causes/evidence.ts';
@@ -113,5 +113,3 @@ function leadAlert(c: Candidate): CauseAlert | null {
   );
   return sorted[0] ?? null;
 }
-
-export type { Evidence };
