@@ -43,6 +43,8 @@ export type IncidentState = {
   silencedUntil: number | null;
   /** Declared by hand: its own title, severity and service, since it has no alert. */
   declared: { title: string; severity: Incident['severity']; service: string | null; team: string | null } | null;
+  /** What people said of its causes, if anything; ranking takes them at their word. */
+  causeFeedback?: { kind: 'right-cause' | 'wrong-cause'; service: string }[];
   /** Counts each change of membership or status; `assessedRevision` is the newest one judged. */
   revision: number;
   assessedRevision: number;

@@ -274,6 +274,10 @@ function remember(world: World, action: Action, body: Body, now: number): Action
     life.say(world, id, now, 'note', `${action.by}: ${body.text}`, action.by);
   } else {
     const { kind, alert = null, other = null, service = null, text = null } = body;
+    if (service !== null && 'state' in held && (kind === 'right-cause' || kind === 'wrong-cause')) {
+      held.state.causeFeedback = [...(held.state.causeFeedback ?? []), { kind, service }];
+      life.touch(world, held, now, true);
+    }
     world.out.feedback.push({ incidentId: id, at: now, by: action.by, kind: kind!, alert, other, service, text });
     life.say(
       world,

@@ -289,3 +289,15 @@ test('a deploy shortly before the onset is shown with its lead time, also when i
   story.at('00:02');
   expect(story.only().deploys).toMatchObject([{ service: 'payment', version: '4f2c', leadSeconds: 300 }]);
 });
+
+test('a cause that a person rules out falls in the ranking, and the ranking says who knows', () => {
+  const story = tell();
+  story.fire('ContainerMemoryHigh', { service: 'payment' });
+  story.fire('HighLatency', { service: 'checkout' });
+  const suspect = story.only().rootCauses[0]!.service;
+  story.act('feedback', story.only().id, 'ana', { kind: 'wrong-cause', service: suspect });
+  const [first] = story.only().rootCauses;
+  expect(first!.service).not.toBe(suspect);
+  const ruledOut = story.only().rootCauses.find((cause) => cause.service === suspect);
+  expect(ruledOut?.evidence.some((e) => e.kind === 'feedback') ?? true).toBe(true);
+});
