@@ -184,20 +184,25 @@ test('a full inbox answers 503 and says so, and recovers by itself when somebody
   const tree = shop.service(limited);
   const receiver = await startService({ ...tree, env: { ...tree.env, TOCSIN_ROLE: 'receive' } });
   const alerts = Array.from({ length: 20 }, (_, n) => alertOf(`Numbered${n}`));
-  const taken: typeof alerts = [];
-  for (const alert of alerts) {
-    const { status } = await post(receiver, webhook([alert]));
-    if (status === 200) taken.push(alert);
-    else expect(status).toBe(503);
-  }
-  expect(taken).toHaveLength(15);
+  // A count of what waits that overlaps an append may see it twice for a second: the limit is reached by asking again.
+  let taken = 0;
+  await until(
+    async () => {
+      const { status } = await post(receiver, webhook([alerts[taken]!]));
+      if (status === 200) taken += 1;
+      else expect(status).toBe(503);
+      return taken === 15;
+    },
+    () => `only ${taken} were taken`,
+  );
+  expect((await post(receiver, webhook([alerts[15]!]))).status).toBe(503);
   expect(await receiver.metric('tocsin_inbox_full')).toBe(1);
   expect((await receiver.ask('/readyz')).status).toBe(200);
   expect(await receiver.get('/readyz')).toMatchObject({ status: 'degraded' });
 
   const worker = await startService({ ...tree, env: { ...tree.env, TOCSIN_ROLE: 'work' } });
   expect((await post(worker, webhook([alerts[0]!]))).status).toBeGreaterThanOrEqual(400);
-  for (const alert of alerts.slice(taken.length)) await postUntilTaken(receiver, webhook([alert]));
+  for (const alert of alerts.slice(taken)) await postUntilTaken(receiver, webhook([alert]));
   expect(await receiver.settled()).toMatchObject({ received: 20 });
   expect(await receiver.metric('tocsin_inbox_full')).toBe(0);
   expect(await receiver.alerts()).toHaveLength(20);

@@ -6,7 +6,7 @@ import { temporaryFolder, writeTree } from './service.ts';
 import { freePort } from './service-port.ts';
 import { until } from './until.ts';
 
-export type RealAlertmanager = Awaited<ReturnType<typeof startAlertmanager>>;
+type RealAlertmanager = Awaited<ReturnType<typeof startAlertmanager>>;
 
 const binary = findProgram('alertmanager');
 export const hasAlertmanager = binary !== null;
