@@ -6,8 +6,6 @@ import { temporaryFolder, writeTree } from './service.ts';
 import { freePort } from './service-port.ts';
 import { until } from './until.ts';
 
-type RealAlertmanager = Awaited<ReturnType<typeof startAlertmanager>>;
-
 const binary = findProgram('alertmanager');
 export const hasAlertmanager = binary !== null;
 

@@ -2,8 +2,6 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-type TcpProxy = Awaited<ReturnType<typeof startProxy>>;
-
 /** A wire that can be cut: a TCP proxy on loopback in front of `target`, on a port of its own. */
 export async function startProxy(target: { host: string; port: number }) {
   const sockets = new Set<Socket>();
