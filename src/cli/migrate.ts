@@ -11,16 +11,20 @@ export async function runMigrate(options: {
   err: (text: string) => void;
 }): Promise<number> {
   const { environment, json, out } = options;
-  return withStore(environment, async (pool) => {
-    const { applied } = await migrate(pool, { log: createLog({ level: 'warn' }) });
-    const version = await schemaVersion(pool);
-    if (json) out(`${JSON.stringify({ applied, version })}\n`);
-    else
-      out(
-        applied.length === 0
-          ? `The schema is up to date (${version}).\n`
-          : `Applied ${applied.join(', ')}; the schema is at ${version}.\n`,
-      );
-    return 0;
-  });
+  return withStore(
+    environment,
+    async (pool) => {
+      const { applied } = await migrate(pool, { log: createLog({ level: 'warn' }) });
+      const version = await schemaVersion(pool);
+      if (json) out(`${JSON.stringify({ applied, version })}\n`);
+      else
+        out(
+          applied.length === 0
+            ? `The schema is up to date (${version}).\n`
+            : `Applied ${applied.join(', ')}; the schema is at ${version}.\n`,
+        );
+      return 0;
+    },
+    { empty: true },
+  );
 }
