@@ -526,6 +526,8 @@ function settle(world: World, incident: LiveIncident, decided: Decided, told: bo
   const suppressed = decided.done === 'suppress';
   const { ledger } = world.out;
   let spoken = !told;
+  // One object for all that share it: a storm of 100,000 keeps one sentence in memory, not 100,000.
+  const shared = [joined(incident, suppressed ? 'suppress' : 'group')];
   for (const { alert, change } of incident.pending) {
     const verdict: Verdict = suppressed && change === 'fire' ? 'suppress' : spoken ? 'group' : 'notify';
     if (verdict === 'notify') spoken = true;
@@ -534,8 +536,7 @@ function settle(world: World, incident: LiveIncident, decided: Decided, told: bo
     const because = held.get(alertKey(alert));
     if (change === 'fire') {
       alert.fireVerdict = verdict;
-      alert.reasons =
-        because?.suppress ?? (verdict === 'notify' ? decided.decision.reasons : [joined(incident, verdict)]);
+      alert.reasons = because?.suppress ?? (verdict === 'notify' ? decided.decision.reasons : shared);
     } else {
       alert.resolveVerdict = verdict;
     }
