@@ -41,10 +41,12 @@ export type Owner = {
   isFiring(source: string, fingerprint: string): boolean;
 };
 
-/** One batch: enough to share a commit (5,000 alerts of 20 a delivery), small enough to be judged in a blink. */
-const BATCH = { limit: 256, maxBytes: 32 * 1024 * 1024 };
-/** The event loop is given air this often, ms: deliveries of pages share this thread. */
-const SLICE_MS = 15;
+/** One look into the inbox. */
+const BATCH = { limit: 512, maxBytes: 32 * 1024 * 1024 };
+/** Deliveries a commit (2,560 alerts of 20 each); while it runs the next slice is judged. 64 wrote incidents more often: 1,306/s for 1,955. */
+const SLICE = 128;
+/** The event loop is given air this often, ms: commits and the delivery of pages share this thread. */
+const AIR_EVERY_MS = 5;
 /** Alerts of one body applied in one go. */
 const CHUNK = 500;
 /** Another process holds the shard: asked again this often, so that a take-over happens within seconds. */
@@ -66,6 +68,7 @@ export function createOwner(deps: OwnerDeps): Owner {
   let reloadWanted = false;
   const late = new Set<string>();
   let countedAt = 0;
+  let breathedAt = 0;
 
   const kick = (): void => {
     kicked = true;
@@ -139,21 +142,15 @@ export function createOwner(deps: OwnerDeps): Owner {
     const answered: { subject: Subject; facts: Facts }[] = [];
     const current = fresh;
 
-    while (!stopping) {
-      if (lost) throw lost;
-      if (reloadWanted) {
-        reloadWanted = false;
-        current.reconfigure(deps.rules(), now());
-      }
-      const items = await session.take(BATCH);
-      const config = deps.rules().config;
+    /** Applies some deliveries, judges what is ready, asks for facts, and gives what is to be committed. */
+    async function step(items: InboxItem[]): Promise<Effects> {
+      const { config } = deps.rules();
       const start = performance.now();
       for (const item of items) await applyItem(current, item, config);
       current.advance(now());
       for (const id of late) current.refresh(id, now());
       late.clear();
       for (const { subject, facts } of answered.splice(0)) judge(current, subject, facts);
-      let asked = 0;
       const sources = deps.sources();
       for (const subject of current.requests(now())) {
         if (sources.length === 0) {
@@ -164,26 +161,45 @@ export function createOwner(deps: OwnerDeps): Owner {
             kick();
           });
         }
-        asked += 1;
-        if (asked % 20 === 0) await breathe();
+        await air();
       }
       if (items.length > 0) {
         metrics.correlateSeconds.observe((performance.now() - start) / 1000);
         metrics.correlateSize.observe(items.length);
       }
-      const effects = current.takeEffects(now());
-      if (items.length > 0 || !isEmpty(effects)) {
-        const committing = performance.now();
-        await session.commit(
-          effects,
-          items.map((item) => item.id),
-        );
-        onCommitted();
-        metrics.commitSeconds.observe((performance.now() - committing) / 1000);
-        report(current, effects);
-        if (effects.notifications.length > 0) deps.onNotifications();
+      return current.takeEffects(now());
+    }
+
+    async function commit(effects: Effects, items: InboxItem[]): Promise<void> {
+      const begun = performance.now();
+      await session.commit(
+        effects,
+        items.map((item) => item.id),
+      );
+      onCommitted();
+      metrics.commitSeconds.observe((performance.now() - begun) / 1000);
+      report(current, effects);
+      if (effects.notifications.length > 0) deps.onNotifications();
+    }
+
+    while (!stopping) {
+      if (lost) throw lost;
+      if (reloadWanted) {
+        reloadWanted = false;
+        current.reconfigure(deps.rules(), now());
       }
-      if (items.length === BATCH.limit || answered.length > 0) continue;
+      const items = await session.take(BATCH);
+      // While one slice is being committed the next one is judged; commits stay in order, and one that fails stops all.
+      let committed: Promise<void> = Promise.resolve();
+      for (const slice of slices(items)) {
+        const effects = await step(slice);
+        await committed;
+        if (slice.length === 0 && isEmpty(effects)) continue;
+        committed = commit(effects, slice);
+        committed.catch(() => {}); // it is thrown where it is awaited
+      }
+      await committed;
+      if (items.length > 0 || answered.length > 0) continue;
       const due = current.nextDue();
       await rest(due === null ? IDLE_MS : Math.max(0, Math.min(IDLE_MS, due - now())));
     }
@@ -205,14 +221,20 @@ export function createOwner(deps: OwnerDeps): Owner {
     metrics.verdicts.inc({ verdict: judgement.decided.done, mode: judgement.decided.decision.mode });
   }
 
+  /** Lets the event loop turn when this thread has held it for long: a commit and the channels are waiting for their answers. */
+  async function air(): Promise<void> {
+    if (performance.now() - breathedAt < AIR_EVERY_MS) return;
+    await breathe();
+    breathedAt = performance.now();
+  }
+
   /** One item of the inbox. A bug in here costs this item its effect, never the line behind it; the item stays on record. */
   async function applyItem(engine: Engine, item: InboxItem, config: Config): Promise<void> {
     const input = decode(item, config);
     try {
       for (const part of chunks(input)) {
-        const start = performance.now();
         engine.apply(part, now());
-        if (performance.now() - start > SLICE_MS || part !== input) await breathe();
+        await air();
       }
     } catch (error) {
       log.error(
@@ -276,6 +298,12 @@ export function createOwner(deps: OwnerDeps): Owner {
     owns: () => engine !== null,
     isFiring: (source, fingerprint) => engine?.world.alerts.get(`${source}/${fingerprint}`)?.status === 'firing',
   };
+}
+
+/** A batch in slices of a few dozen deliveries; one empty slice when nothing came, because the clocks go on. */
+function* slices(items: InboxItem[]): Generator<InboxItem[]> {
+  if (items.length === 0) yield items;
+  for (let i = 0; i < items.length; i += SLICE) yield items.slice(i, i + SLICE);
 }
 
 function* chunks(input: Input): Generator<Input> {
