@@ -166,7 +166,8 @@ describe.skipIf(!installed)('a real Prometheus', () => {
   });
 
   test('a new image and a new version are deploys, without any set-up', async () => {
-    const config = configWith([{ name: 'main', url: prometheus.url }]);
+    // It looks a hundred times a second until the scrape has come; the usual ceiling would be used up before that.
+    const config = configWith([{ name: 'main', url: prometheus.url, max_per_minute: 1_000_000 }]);
     const { source, close } = sourceFor(config);
     const appended: Buffer[] = [];
     const watch = createDeployWatch({
