@@ -3,6 +3,7 @@ import { encodeEnvelope } from '../../receive/envelope.ts';
 import type { NewInboxItem } from '../../store/types.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { traceOf } from '../../telemetry/trace.ts';
+import { lookEvery } from '../look-every.ts';
 import type { VectorSeries } from './answers.ts';
 import { instant, metricNames } from './ask.ts';
 import type { Client } from './client.ts';
@@ -28,7 +29,6 @@ export type DeployWatch = {
   stop(): Promise<void>;
 };
 
-const TICK_MS = 1_000;
 /** The first look is compared with what the server says of this long ago, so that a restart of ours misses no rollout. */
 const FIRST_BACK_MS = 10 * 60_000;
 /** Looks this far apart cannot say when a change was: the next one begins anew. */
@@ -39,9 +39,6 @@ const names = Object.keys(rolloutQueries) as (keyof RolloutQueries)[];
 /** Finds deploys in every Prometheus without any set-up and puts them into the inbox, in order with everything else. */
 export function createDeployWatch(deps: DeployWatchDeps): DeployWatch {
   const earlier = new Map<string, Look>();
-  let dueAt = 0;
-  let running: Promise<unknown> | null = null;
-  let timer: NodeJS.Timeout | null = null;
 
   async function look(client: Client): Promise<Rollout[]> {
     const now = deps.now();
@@ -67,31 +64,15 @@ export function createDeployWatch(deps: DeployWatchDeps): DeployWatch {
     return found;
   }
 
-  const tick = (): void => {
-    const every = deps.config().tocsin.enrich.deploys_every;
-    if (running || every === 0 || deps.now() < dueAt || !deps.owns()) return;
-    dueAt = deps.now() + every;
-    running = Promise.all(deps.servers.all().map(look))
-      .catch((error: unknown) =>
-        deps.log.warn({ err: error }, 'deploys could not be read from metrics; tried again later'),
-      )
-      .finally(() => {
-        running = null;
-      });
-  };
+  const background = lookEvery({
+    every: () => deps.config().tocsin.enrich.deploys_every,
+    wanted: () => deps.owns(),
+    look: () => Promise.all(deps.servers.all().map(look)),
+    onError: (error) => deps.log.warn({ err: error }, 'deploys could not be read from metrics; tried again later'),
+    now: deps.now,
+  });
 
-  return {
-    look,
-    start() {
-      timer ??= setInterval(tick, TICK_MS);
-      tick();
-    },
-    async stop() {
-      if (timer) clearInterval(timer);
-      timer = null;
-      await running;
-    },
-  };
+  return { look, ...background };
 }
 
 /** Everything as it was at `at`; null when any part of it could not be had. Only what the server has metrics of is asked. */

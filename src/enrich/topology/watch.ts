@@ -1,5 +1,6 @@
 import type { Config } from '../../config/schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import { lookEvery } from '../look-every.ts';
 import { instant } from '../prometheus/ask.ts';
 import type { Servers } from '../prometheus/servers.ts';
 import { edgesIn, type LearnedEdge, learn, type SeenEdge } from './edges.ts';
@@ -25,14 +26,9 @@ export type TopologyWatch = {
   stop(): Promise<void>;
 };
 
-const TICK_MS = 1_000;
-
 /** Learns who calls whom from every Prometheus, by the mappings of the config, and keeps it in the store. */
 export function createTopologyWatch(deps: TopologyWatchDeps): TopologyWatch {
   let edges: LearnedEdge[] | null = null;
-  let dueAt = 0;
-  let running: Promise<unknown> | null = null;
-  let timer: NodeJS.Timeout | null = null;
 
   async function known(): Promise<LearnedEdge[]> {
     if (edges) return edges;
@@ -67,29 +63,13 @@ export function createTopologyWatch(deps: TopologyWatchDeps): TopologyWatch {
     return learned.changed;
   }
 
-  const tick = (): void => {
-    const { every } = deps.config().tocsin.enrich.topology;
-    if (running || every === 0 || deps.now() < dueAt || !deps.owns() || deps.servers.all().length === 0) return;
-    dueAt = deps.now() + every;
-    running = look()
-      .catch((error: unknown) =>
-        deps.log.warn({ err: error }, 'the service graph could not be learned; tried again later'),
-      )
-      .finally(() => {
-        running = null;
-      });
-  };
+  const background = lookEvery({
+    every: () => deps.config().tocsin.enrich.topology.every,
+    wanted: () => deps.owns() && deps.servers.all().length > 0,
+    look: look,
+    onError: (error) => deps.log.warn({ err: error }, 'the service graph could not be learned; tried again later'),
+    now: deps.now,
+  });
 
-  return {
-    look,
-    start() {
-      timer ??= setInterval(tick, TICK_MS);
-      tick();
-    },
-    async stop() {
-      if (timer) clearInterval(timer);
-      timer = null;
-      await running;
-    },
-  };
+  return { look, ...background };
 }
