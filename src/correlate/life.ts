@@ -252,6 +252,14 @@ export function markAlert(
   });
 }
 
+/** An incident by its id; a merged one is followed to the one that lives on. */
+export function living(world: World, id: string): LiveIncident | null {
+  let incident = world.incidents.get(id) ?? null;
+  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1)
+    incident = world.incidents.get(incident.state.mergedInto) ?? null;
+  return incident;
+}
+
 /** The incident an alert stands in, if the engine still holds it. */
 export const incidentOf = (world: World, alert: Alert): LiveIncident | null =>
   (alert.incidentId && world.incidents.get(alert.incidentId)) || null;

@@ -50,10 +50,10 @@ export function place(
     return incident;
   }
   const placement = correlator.place(point, now, previous && earlierOf(world, rules, alert, previous, now));
-  let home = placement.incidentId ? living(world, placement.incidentId) : null;
+  let home = placement.incidentId ? life.living(world, placement.incidentId) : null;
   if (home && !takes(home, rules, now)) home = null;
   const others = placement.merges
-    .map((m) => ({ incident: living(world, m.incidentId), reason: m.reason }))
+    .map((m) => ({ incident: life.living(world, m.incidentId), reason: m.reason }))
     .filter(
       (m): m is { incident: LiveIncident; reason: string } => m.incident !== null && takes(m.incident, rules, now),
     );
@@ -97,12 +97,5 @@ function takes(incident: LiveIncident, rules: PlaceRules, now: number): boolean 
   return now - state.lastChangeAt <= rules.windowMs;
 }
 
-function living(world: World, id: string): LiveIncident | null {
-  let incident = world.incidents.get(id) ?? null;
-  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1)
-    incident = world.incidents.get(incident.state.mergedInto) ?? null;
-  return incident;
-}
-
 const livingOf = (world: World, alert: Alert): LiveIncident | null =>
-  alert.incidentId ? living(world, alert.incidentId) : null;
+  alert.incidentId ? life.living(world, alert.incidentId) : null;

@@ -51,9 +51,7 @@ function living(world: World, id: string): LiveIncident | null {
   if (!incident && /^\d{1,15}$/.test(id)) {
     for (const candidate of world.incidents.values()) if (candidate.state.number === Number(id)) incident = candidate;
   }
-  for (let hops = 0; incident?.state.mergedInto && hops < 50; hops += 1)
-    incident = world.incidents.get(incident.state.mergedInto) ?? null;
-  return incident;
+  return incident && life.living(world, incident.state.id);
 }
 
 function find(world: World, ref: Action['incident']): LiveIncident | ActionResult {
