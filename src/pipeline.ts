@@ -1,4 +1,6 @@
-import { type Judgement, assess as judge, subjectOf } from './assess.ts';
+import type { Judgement } from './assess/conclude.ts';
+import { subjectOf } from './assess/speaking.ts';
+import { assess as judge } from './assess.ts';
 import { createCorrelator } from './correlate/correlator.ts';
 import * as life from './correlate/life.ts';
 import { place, pointOf } from './correlate/place.ts';

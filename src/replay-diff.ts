@@ -1,3 +1,4 @@
+import { rfc } from './domain/time.ts';
 import type { Outcomes } from './replay.ts';
 
 /** One incident that is told differently, or not at all. */
@@ -163,7 +164,6 @@ const nearest = (group: Group, among: readonly Group[]): Group | null =>
   );
 const common = (a: Group, b: Group): number => [...a.episodes].filter((episode) => b.episodes.has(episode)).length;
 
-const rfc = (at: number): string => new Date(at).toISOString();
 const called = (group: Group): string => [...group.receivers].sort().join(', ');
 const titles = (groups: readonly Group[]): string => groups.map((group) => group.title).join(' + ');
 const shown = ({ title, startedAt, services, episodes }: Group, before: string, after: string): Changed => ({

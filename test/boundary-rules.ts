@@ -9,6 +9,7 @@ export const pure = [
   '^src/(domain|score|decide|route|escalate)/',
   '^src/correlate/(?!train/)',
   '^src/(pipeline|assess|rules)[.]ts$',
+  '^src/assess/',
   '^src/receive/(intake|take-in|take-poll|reconcile-plan|heartbeats|remember-deploy|parse|poll|fingerprint|envelope|decode)[.]ts$',
   '^src/receive/deploys/',
   '^src/respond/apply[.]ts$',

@@ -4,6 +4,7 @@ import { type Action, type ActionResult, actionBodies } from '../domain/action.t
 import { alertKey } from '../domain/alert.ts';
 import type { LinkRecord } from '../domain/effects.ts';
 import { Severity } from '../domain/severity.ts';
+import { rfc } from '../domain/time.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as escalation from '../escalate/plan.ts';
 
@@ -74,8 +75,6 @@ function untilOf(body: { until?: string; for?: string }, now: number): number | 
   const until = body.until ? Date.parse(body.until) : body.for ? now + (parseDuration(body.for) ?? 0) : Number.NaN;
   return until > now ? until : null;
 }
-
-const rfc = (at: number): string => new Date(at).toISOString();
 
 /** Applies one action. Never throws for what a person can get wrong; the answer says what to do instead. */
 export function applyAction(world: World, rules: ResponseRules, action: Action, now: number): ActionResult {

@@ -1,3 +1,4 @@
+import { rfc } from '../../domain/time.ts';
 import type { SeriesLabels, VectorSeries } from './answers.ts';
 
 /**
@@ -83,7 +84,6 @@ export function rollouts(before: Look, after: Look, naming: Naming): Rollout[] {
   );
 }
 
-const rfc = (at: number): string => new Date(at).toISOString();
 const group = <T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> => {
   const groups = new Map<string, T[]>();
   for (const item of items) {
