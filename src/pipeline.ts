@@ -316,6 +316,8 @@ export function createEngine(initial: Rules) {
     reconfigure,
     world: world as Readonly<World>,
     graph: (): ServiceGraph => rules.graph,
+    /** What the correlator has learned of a rule in one tenant, cluster and namespace; reading it changes nothing. */
+    relevance: correlator.relevance,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { LinkRecord } from '../domain/effects.ts';
 import { affinity, type Parts } from './affinity.ts';
 import { createConnectivity } from './connectivity.ts';
-import { type Features, featuresOf } from './features.ts';
+import { type Features, featuresOf, ruleKey } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 import { createRelevance, type Rule, type Site } from './relevance.ts';
 import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
@@ -235,7 +235,7 @@ export function createCorrelator(
 
   function keepCompany(entry: Entry, now: number, weight: number): void {
     if (weight <= entry.company) return;
-    relevance.company(entry.rule, entry.chance, weight - entry.company, now);
+    relevance.company(entry.rule, entry.chance, weight - entry.company, entry.company === 0, now);
     entry.company = weight;
   }
 
@@ -596,6 +596,7 @@ export function createCorrelator(
       deploys.sort((a, b) => a.startedAt - b.startedAt);
       if (deploys.length > deploysKept) deploys.shift();
     },
+    relevance: (place) => relevance.known(ruleKey(place)),
     drainMemory: () => relevance.drain(),
     loadMemory: (records) => relevance.load(records),
     distance(a, b) {

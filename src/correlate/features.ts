@@ -1,4 +1,4 @@
-import type { Point } from './types.ts';
+import type { Point, RulePlace } from './types.ts';
 
 /**
  * What of a point enters its distance, computed once. `spot` is where it is: cluster, namespace, service and, for an alert
@@ -87,12 +87,16 @@ function wordsOf(alertname: string, summary: string | null): Int32Array {
   return list;
 }
 
+export const siteKey = ({ tenant, cluster, namespace }: Pick<Point, 'tenant' | 'cluster' | 'namespace'>): string =>
+  `${tenant}\n${cluster ?? ''}\n${namespace ?? ''}`;
+export const ruleKey = (place: RulePlace): string => `${siteKey(place)}\n${place.alertname}`;
+
 export function featuresOf(point: Point): Features {
   const { tenant, cluster, namespace, service, destination, labels } = point;
   let host: string | null = null;
   for (const name of hostLabels) host ??= labels[name] || null;
   const place = host ?? (service === null ? labels.instance || null : null);
-  const site = `${tenant}\n${cluster ?? ''}\n${namespace ?? ''}`;
+  const site = siteKey(point);
   const compared: string[] = [];
   for (const name in labels) {
     if (compared.length < 24 && !notCompared.has(name)) compared.push(`${name}=${labels[name]}`);

@@ -1,8 +1,19 @@
 import type { MemoryRecord } from '../domain/effects.ts';
 import type { CorrelationModel } from './model.ts';
+import type { RuleRecord } from './types.ts';
 
-/** What is remembered of one rule in one site: the log odds that it speaks of faults, fading with `halfLifeMs`. */
-export type Rule = { readonly key: string; readonly general: Rule | null; logOdds: number; at: number };
+/**
+ * What is remembered of one rule in one site: the log odds that it speaks of faults, and on how many onsets that rests,
+ * all fading with `halfLifeMs`.
+ */
+export type Rule = {
+  readonly key: string;
+  readonly general: Rule | null;
+  logOdds: number;
+  accompanied: number;
+  alone: number;
+  at: number;
+};
 /** One site (tenant, cluster, namespace): its onsets over observed time, and the time scale that follows from them. */
 export type Site = {
   readonly key: string;
@@ -26,12 +37,17 @@ const remembered = 20_000;
 export type Relevance = {
   rule(key: string): Rule;
   site(key: string, now: number): Site;
-  /** An onset of this rule had company; `chance` is how likely that was anyway. */
-  company(rule: Rule, chance: number, weight: number, now: number): void;
+  /**
+   * An onset of this rule had company; `chance` is how likely that was anyway. `first`: until now this onset counted as
+   * alone, later calls for it only add weight.
+   */
+  company(rule: Rule, chance: number, weight: number, first: boolean, now: number): void;
   /** An onset of this rule stayed alone. */
   alone(rule: Rule, now: number): void;
   /** Probability that the rule speaks of faults and not of noise. */
   of(rule: Rule): number;
+  /** What is known of the rule with this key, without remembering that somebody asked. */
+  known(key: string): RuleRecord;
   /** An onset in this site: keeps up the local alert rate. */
   tick(site: Site, now: number): void;
   drain(): MemoryRecord[];
@@ -48,13 +64,18 @@ export function createRelevance(model: CorrelationModel): Relevance {
   const fade = (from: number, to: number, halfLifeMs: number): number =>
     to > from && halfLifeMs > 0 ? 2 ** (-(to - from) / halfLifeMs) : 1;
 
+  const generalKey = (key: string): string => {
+    const [tenant, , , ...name] = key.split('\n');
+    return `${tenant}\n\n${everywhere}\n${name.join('\n')}`;
+  };
+
   /** A rule, and the same rule in every site of its tenant: a hint, kept short because one noisy system spoils it. */
   function rule(key: string): Rule {
     const known = rules.get(key);
     if (known) return known;
-    const [tenant, , namespace, ...name] = key.split('\n');
-    const general = namespace === everywhere ? null : rule(`${tenant}\n\n${everywhere}\n${name.join('\n')}`);
-    const fresh: Rule = { key, general, logOdds: 0, at: 0 };
+    const parent = generalKey(key);
+    const general = parent === key ? null : rule(parent);
+    const fresh: Rule = { key, general, logOdds: 0, accompanied: 0, alone: 0, at: 0 };
     rules.set(key, fresh);
     return fresh;
   }
@@ -73,26 +94,41 @@ export function createRelevance(model: CorrelationModel): Relevance {
     s.tauMs = Math.min(time.maxMs, Math.max(time.minMs, time.k / rate));
   }
 
-  function learn(r: Rule, evidence: number, now: number): void {
-    r.logOdds = clip(r.logOdds * fade(r.at, now, relevance.halfLifeMs) + evidence, relevance.limit);
+  function learn(r: Rule, evidence: number, counted: 'accompanied' | 'alone' | null, now: number): void {
+    const faded = fade(r.at, now, relevance.halfLifeMs);
+    r.logOdds = clip(r.logOdds * faded + evidence, relevance.limit);
+    r.accompanied *= faded;
+    r.alone *= faded;
+    if (counted) r[counted] += 1;
     r.at = now;
     changed.add(r);
-    if (r.general) learn(r.general, evidence * relevance.pooledShare, now);
+    if (r.general) learn(r.general, evidence * relevance.pooledShare, counted, now);
   }
+
+  const hintOf = (general: Rule | null | undefined): number =>
+    general ? clip(general.logOdds, relevance.pooledLimit) : 0;
+  const probability = (logOdds: number): number => 1 / (1 + Math.exp(-(prior + logOdds)));
 
   return {
     rule,
     site,
-    company(r, chance, weight, now) {
+    company(r, chance, weight, first, now) {
       const c = Math.min(0.95, Math.max(relevance.chanceFloor, chance));
-      learn(r, weight * relevance.gain * Math.log((c + relevance.together * (1 - c)) / c), now);
+      const evidence = weight * relevance.gain * Math.log((c + relevance.together * (1 - c)) / c);
+      learn(r, evidence, first ? 'accompanied' : null, now);
     },
     alone(r, now) {
-      learn(r, Math.log(1 - relevance.together), now);
+      learn(r, Math.log(1 - relevance.together), 'alone', now);
     },
-    of(r) {
-      const hint = r.general ? clip(r.general.logOdds, relevance.pooledLimit) : 0;
-      return 1 / (1 + Math.exp(-(prior + r.logOdds + hint)));
+    of: (r) => probability(r.logOdds + hintOf(r.general)),
+    known(key) {
+      const own = rules.get(key);
+      const general = own ? own.general : rules.get(generalKey(key));
+      return {
+        relevance: probability((own?.logOdds ?? 0) + hintOf(general)),
+        onsets: (own?.accompanied ?? 0) + (own?.alone ?? 0),
+        accompanied: own?.accompanied ?? 0,
+      };
     },
     tick(s, now) {
       const f = fade(s.at, now, time.halfLifeMs);
@@ -108,7 +144,10 @@ export function createRelevance(model: CorrelationModel): Relevance {
     },
     drain() {
       const records = [...changed].map((x): MemoryRecord => {
-        if ('logOdds' in x) return { scope: 'rule', key: x.key, doc: { logOdds: x.logOdds, at: x.at } };
+        if ('logOdds' in x) {
+          const { logOdds, accompanied, alone, at } = x;
+          return { scope: 'rule', key: x.key, doc: { logOdds, accompanied, alone, at } };
+        }
         const { key, tauMs: _, ...doc } = x;
         return { scope: 'rate', key, doc };
       });
@@ -122,7 +161,13 @@ export function createRelevance(model: CorrelationModel): Relevance {
       for (const { scope, key, doc } of records) {
         const numbers = doc as Record<string, unknown>;
         const n = (name: string): number => (Number.isFinite(numbers[name]) ? Number(numbers[name]) : 0);
-        if (scope === 'rule') Object.assign(rule(key), { logOdds: n('logOdds'), at: n('at') });
+        if (scope === 'rule')
+          Object.assign(rule(key), {
+            logOdds: n('logOdds'),
+            accompanied: n('accompanied'),
+            alone: n('alone'),
+            at: n('at'),
+          });
         if (scope === 'rate') {
           const s = site(key, n('at'));
           Object.assign(s, {

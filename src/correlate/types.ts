@@ -38,6 +38,17 @@ export type Placement = {
 /** Where the same alert's last episode was: its incident, when that episode ended, and whether all of the incident had. */
 export type Earlier = { incidentId: string; endedAt: number; resolved: boolean };
 
+/** Which rule, where: relevance is learned per rule and site (tenant, cluster, namespace). */
+export type RulePlace = Pick<Point, 'tenant' | 'cluster' | 'namespace' | 'alertname'>;
+
+/**
+ * What a rule's alerts have been worth so far. `relevance` is the probability, 0..1, that the rule speaks of faults and not
+ * of noise (it starts at the model's prior, and takes a hint from the same rule in other namespaces); `onsets` is how many of its
+ * onsets here that rests on, fading with the model's half-life, and `accompanied` how many of those had another alert beside
+ * them (same or neighbouring service, within the time scale). 0 onsets: nothing was learned here.
+ */
+export type RuleRecord = { relevance: number; onsets: number; accompanied: number };
+
 /**
  * The incremental correlator of one shard. Pure in memory: no clock, no randomness, flat cost per point.
  * The engine owns incident ids; the correlator answers with ids it was told by `assigned`.
@@ -61,6 +72,8 @@ export type Correlator = {
   link(link: LinkRecord): void;
   /** A change happened: alerts that follow one change are closer than alerts that follow different ones. */
   deployed(deploy: { id: string; service: string; startedAt: number }): void;
+  /** What was learned of a rule; reading it changes nothing. */
+  relevance(rule: RulePlace): RuleRecord;
   /** Learned counters that changed since the last call, for the store. */
   drainMemory(): MemoryRecord[];
   loadMemory(records: MemoryRecord[]): void;

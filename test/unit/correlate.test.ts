@@ -132,6 +132,25 @@ describe('correlation', () => {
     expect(s.incident(noise)).not.toBe(s.incident(fault[0]!));
   });
 
+  it('tells what it learned of a rule, and on how many onsets that rests', () => {
+    const s = story();
+    const place = { tenant: '', cluster: 'c1', namespace: 'shop' };
+    const unknown = s.correlator.relevance({ ...place, alertname: 'TargetDown' });
+    expect(unknown).toEqual({ relevance: model.relevance.priorMean, onsets: 0, accompanied: 0 });
+    knownNoise(s, 'TargetDown');
+    for (let i = 0; i < 5; i += 1) {
+      s.fire('LatencyHigh', 'payment', -20_000 + i * 3000, { alert: `t/p${i}` });
+      s.fire('ErrorsHigh', 'checkout', -19_990 + i * 3000, { alert: `t/c${i}` });
+    }
+    const noise = s.correlator.relevance({ ...place, alertname: 'TargetDown' });
+    expect(noise.relevance).toBeLessThan(0.1);
+    expect(noise.onsets).toBeCloseTo(12, 0);
+    expect(noise.accompanied).toBe(0);
+    const real = s.correlator.relevance({ ...place, alertname: 'LatencyHigh' });
+    expect(real.relevance).toBeGreaterThan(0.8);
+    expect(real.accompanied).toBeCloseTo(real.onsets, 5);
+  });
+
   it('believes a rule that was always lonely when it bursts on three services within a minute', () => {
     const s = story();
     knownNoise(s, 'TargetDown');
