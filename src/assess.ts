@@ -1,22 +1,20 @@
 import { conclude, type Judgement } from './assess/conclude.ts';
 import { document } from './assess/document.ts';
 import { servicesOf, speaking } from './assess/speaking.ts';
-import { decideFor } from './assess/verdict.ts';
+import { endedWhileHeld, verdictFacts } from './assess/verdict.ts';
+import { routeFor, type Weights, weigh } from './assess/weigh.ts';
 import { pointOf } from './correlate/place.ts';
 import type { Alert } from './domain/alert.ts';
-import { CANARY } from './domain/canary.ts';
 import type { Facts } from './domain/facts.ts';
 import type { Impact, Incident, RootCause } from './domain/incident.ts';
 import type { Degraded, Reason } from './domain/reason.ts';
 import { type Severity, severityRank, worse } from './domain/severity.ts';
 import type { LiveIncident, World } from './domain/world.ts';
-import { type RouteInput, type RouteResult, route } from './route/route.ts';
-import { logTarget } from './route/targets.ts';
 import type { Rules } from './rules.ts';
 import { rankCauses } from './score/causes.ts';
 import { suspectDeploys } from './score/deploys.ts';
 import { assessImpact } from './score/impact.ts';
-import { actionability, priorityOf, tierOf } from './score/priority.ts';
+import { tierOf } from './score/priority.ts';
 import { recommend } from './score/recommend.ts';
 
 /** Members that ranking looks at: in a storm of one rule the first thousand say what the next nine would. */
@@ -80,21 +78,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     startedAt: state.startedAt,
     now: end,
   });
-  const names = affected.map((s) => s.service);
-  const { priority, reasons: priorityReasons } = priorityOf({
-    severity,
-    tier: tierOf(names, policy.catalogue),
-    size: { services: affected.length, alerts: incident.firing },
-    impact,
-  });
   const assigned = state.assignee && 'team' in state.assignee ? state.assignee.team : (state.declared?.team ?? null);
-  const routed = routeFor(incident, policy, {
-    labels: lead?.labels ?? {},
-    service: causes[0]?.service ?? lead?.service ?? declared[0]?.service ?? null,
-    assignedTeam: assigned,
-    priority,
-    impact,
-  });
   const recommendations = recommend({
     alerts: lead ? [lead, ...alerts.filter((a) => a !== lead).slice(0, 50)] : [],
     causes,
@@ -102,21 +86,22 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     patterns: policy.patterns,
     catalogue: policy.catalogue,
   });
-  const worth = actionability({
+  const names = affected.map((s) => s.service);
+  const weights: Weights = {
     severity,
-    customerImpact: impact.customerImpact,
+    tier: tierOf(names, policy.catalogue),
+    size: { services: affected.length, alerts: incident.firing },
+    impact,
+    labels: lead?.labels ?? {},
+    service: causes[0]?.service ?? lead?.service ?? declared[0]?.service ?? null,
+    assignedTeam: assigned,
+    tenant: state.tenant,
     suspect: causes[0]?.probability ?? null,
     hasAction: recommendations.length > 0,
-    unknownOwner: routed.unknownOwner,
-  });
-  const decided = decideFor(
-    world,
-    rules,
-    incident,
-    alerts,
-    { severity, routed, actionability: worth.value, services: names },
-    now,
-  );
+    decide: verdictFacts(world, incident, alerts, names, now),
+  };
+  const { priority, priorityReasons, routed, worth, ...weighed } = weigh(weights, policy);
+  const decided = endedWhileHeld(incident, worth.value) ?? weighed.decided;
   const doc = document(rules, incident, {
     severity,
     priority,
@@ -138,20 +123,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     decided,
     route: routed,
     parts: { priority: priorityReasons, actionability: worth.parts, impact: notes },
-  };
-}
-
-/** The route of the lead; the canary's round ends in the log and wakes nobody. */
-function routeFor(incident: LiveIncident, policy: Rules['policy'], input: RouteInput): RouteResult {
-  const routed = route(input, policy);
-  if (incident.state.tenant !== CANARY) return routed;
-  return {
-    ...routed,
-    targets: [logTarget],
-    fallback: [logTarget],
-    channels: ['log'],
-    escalationPolicy: null,
-    impactTeams: [],
+    weights,
   };
 }
 
@@ -173,7 +145,10 @@ const severityOf = (alerts: Alert[], declared: Severity | null): Severity =>
 function plain(rules: Rules, incident: LiveIncident, degraded: Degraded[]): Judgement {
   const alerts = speaking(incident);
   const lead = alerts[0] ?? null;
-  const routed = routeFor(incident, rules.policy, { labels: lead?.labels ?? {}, service: lead?.service ?? null });
+  const routed = routeFor(incident.state.tenant, rules.policy, {
+    labels: lead?.labels ?? {},
+    service: lead?.service ?? null,
+  });
   const impact: Impact = {
     revenuePerHour: null,
     currency: null,
@@ -205,5 +180,11 @@ function plain(rules: Rules, incident: LiveIncident, degraded: Degraded[]): Judg
     metrics: {},
     degraded,
   });
-  return { doc, decided: { decision, done: 'notify', perAlert: [], expiresAt: null }, route: routed, parts: {} };
+  return {
+    doc,
+    decided: { decision, done: 'notify', perAlert: [], expiresAt: null },
+    route: routed,
+    parts: {},
+    weights: null,
+  };
 }

@@ -11,16 +11,25 @@ import { announce, post, sameTarget } from '../notify/announce.ts';
 import type { RouteResult } from '../route/route.ts';
 import { targetLabel } from '../route/targets.ts';
 import type { Rules } from '../rules.ts';
+import { recordWeights } from './recorded.ts';
+import type { Weights } from './weigh.ts';
 
 /** What one assessment came to, for outcomes and tests. */
-export type Judgement = { doc: Incident; decided: Decided; route: RouteResult; parts: Record<string, unknown> };
+export type Judgement = {
+  doc: Incident;
+  decided: Decided;
+  route: RouteResult;
+  parts: Record<string, unknown>;
+  /** What it was judged by; null when the judging itself failed. */
+  weights: Weights | null;
+};
 
 /** Turns the judgement into effects: who is told, the escalation, the verdict of each change in flight, the record. */
 export function conclude(
   world: World,
   rules: Rules,
   incident: LiveIncident,
-  { doc, decided, route: routed, parts }: Judgement,
+  { doc, decided, route: routed, parts, weights }: Judgement,
   now: number,
 ): void {
   const { state } = incident;
@@ -90,6 +99,7 @@ export function conclude(
       route: { path: routed.path, teamFrom: routed.teamFrom, unusable: routed.unusable },
       degraded: doc.degraded,
       parts,
+      weights: weights && recordWeights(weights),
     },
   });
 }

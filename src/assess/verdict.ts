@@ -1,48 +1,41 @@
-import { type DecideAlert, type Decided, decide } from '../decide/decide.ts';
+import type { Decided } from '../decide/decide.ts';
 import type { Alert } from '../domain/alert.ts';
-import type { Severity } from '../domain/severity.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
-import type { RouteResult } from '../route/route.ts';
-import type { Rules } from '../rules.ts';
+import type { Weights } from './weigh.ts';
 
-/** Whether anybody is to be told, asked of the policy with everything it may look at. */
-export function decideFor(
+/** Everything about this incident that the verdict may look at, apart from what the other judges find. */
+export function verdictFacts(
   world: World,
-  rules: Rules,
   incident: LiveIncident,
-  alerts: Alert[],
-  judged: { severity: Severity; routed: RouteResult; actionability: number; services: string[] },
+  alerts: readonly Alert[],
+  services: readonly string[],
   now: number,
-): Decided {
+): Weights['decide'] {
   const { state } = incident;
-  const firing: DecideAlert[] = alerts.filter((a) => a.status === 'firing');
-  const untold = state.heldAt !== null && state.firstNotifiedAt === null;
-  if (untold && firing.length === 0 && incident.members.size > 0) return endedWhileHeld(incident, judged.actionability);
+  const firing = alerts.filter((a) => a.status === 'firing');
   const firstEver = new Set(firing.map((a) => a.alertname).filter((name) => world.rules.get(name) === state.id));
   const told =
     state.notifiedSeverity !== null ? { severity: state.notifiedSeverity, services: state.notifiedServices } : null;
-  return decide(
-    {
-      alerts: firing,
-      severity: judged.severity,
-      services: judged.services,
-      team: judged.routed.primaryTeam,
-      unknownOwner: judged.routed.unknownOwner,
-      actionability: judged.actionability,
-      firstEver,
-      baseline: told ?? state.heldAt,
-      snoozedUntil: state.snoozedUntil,
-      silencedUntil: state.silencedUntil,
-      silences: world.silences,
-      killSwitch: world.killSwitch,
-      now,
-    },
-    rules.policy,
-  );
+  return {
+    alerts: firing,
+    services,
+    firstEver,
+    baseline: told ?? state.heldAt,
+    snoozedUntil: state.snoozedUntil,
+    silencedUntil: state.silencedUntil,
+    silences: world.silences,
+    killSwitch: world.killSwitch,
+    now,
+  };
 }
 
-/** Nothing fires any more and nobody was told: without this its end would be the first that anybody hears of it. */
-function endedWhileHeld({ doc, state }: LiveIncident, actionability: number): Decided {
+/**
+ * Nothing fires any more and nobody was told: without this its end would be the first that anybody hears of it. Null when
+ * that is not so.
+ */
+export function endedWhileHeld({ doc, state, members, firing }: LiveIncident, actionability: number): Decided | null {
+  const untold = state.heldAt !== null && state.firstNotifiedAt === null;
+  if (!untold || firing > 0 || members.size === 0) return null;
   const reason = { code: 'ended-while-held', text: 'It ended while it was held back; there is nothing left to tell' };
   const before = doc?.decision.reasons.filter((r) => r.code !== reason.code) ?? [];
   const mode = doc?.decision.mode ?? 'active';
