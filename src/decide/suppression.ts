@@ -28,6 +28,8 @@ export type SuppressionPolicy = {
   modeOf(labels: Labels, team: string, service: string | null): Mode;
   /** The entries and the floor that these labels match; worked out once per labels object, not once per look. */
   matched(labels: Labels): Matched;
+  /** Every entry, for explanations: which do not match, and by what. */
+  entries: readonly HoldingPolicy[];
 };
 
 export type Matched = {
@@ -91,6 +93,7 @@ export function compileSuppression(config: Config): SuppressionPolicy {
   const modes = new WeakMap<Labels, { team: string; service: string | null; mode: Mode }>();
   return {
     mode,
+    entries: holding,
     modeOf: (labels, team, service) => {
       if (overrides.length === 0) return mode;
       const before = modes.get(labels);

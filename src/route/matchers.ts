@@ -228,3 +228,7 @@ export function names(compiled: CompiledMatchers, label: string): boolean {
     (m) => m.name === label && (m.op === '=' || m.op === '=~') && m.value !== '' && !testOf(m)({}),
   );
 }
+
+/** Those of the matchers that these labels do not fulfil, as written; none when all hold. */
+export const unmet = ({ matchers }: CompiledMatchers, labels: Labels): Matcher[] =>
+  matchers.filter((matcher) => !testOf(matcher)(labels));
