@@ -21,6 +21,7 @@ import { pictureKeyOf } from '../notify/picture/signed-url.ts';
 import { createReconciler } from '../receive/reconcile.ts';
 import { compileRules, type Rules } from '../rules.ts';
 import type { AuditKey } from '../store/audit.ts';
+import { saveConfig } from '../store/configs.ts';
 import { createInbox } from '../store/inbox.ts';
 import { listen } from '../store/listen.ts';
 import { openPool } from '../store/pool.ts';
@@ -148,6 +149,12 @@ async function main(): Promise<void> {
   const ending = new AbortController();
   const stopping = ending.signal;
 
+  /** Without it `explain` judges by today's config, and says so: no reason to hold anything up. */
+  const keepConfig = (): void => {
+    saveConfig(pool, config, now()).catch((err) => log.warn({ err }, 'the config could not be kept for explanations'));
+  };
+
+  keepConfig();
   owner.start();
   delivery.start();
   reconciler.start();
@@ -200,6 +207,7 @@ async function main(): Promise<void> {
       );
     } else if (message.type === 'config') {
       config = fromTransfer(message.config);
+      keepConfig();
       rules = compileRules(config, models, { topology: learned });
       const old = channels;
       channels = createChannels(config, channelDeps);
