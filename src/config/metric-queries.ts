@@ -8,6 +8,14 @@ export function isPromql(text: string): boolean {
   return text.trim() !== '';
 }
 
+const windowPlace = /\{\{\s*window\s*\}\}/g;
+
+/** A query template with this duration for its `{{window}}`; null when it has none. */
+export const overWindow = (template: string, duration: string): string | null => {
+  const filled = template.replace(windowPlace, duration);
+  return filled === template ? null : filled;
+};
+
 /**
  * The golden signals of a service that are asked for unless the tree says otherwise; each only where its metrics exist. The
  * names are those of Prometheus' client libraries, OpenTelemetry's HTTP conventions (stable since 2023) and Istio.
@@ -76,3 +84,45 @@ export const topologyMappings = [
     callee_namespace: 'dst_namespace',
   },
 ];
+
+/** Which pod runs where and what made it, as kube-state-metrics tells it: metrics and the labels to read. */
+export const containmentPods = {
+  metric: 'kube_pod_info',
+  namespace: 'namespace',
+  pod: 'pod',
+  node: 'node',
+  host_ip: 'host_ip',
+  kind: 'created_by_kind',
+  owner: 'created_by_name',
+};
+
+/** What owns what, innermost first: pods their ReplicaSet, StatefulSet, DaemonSet or Job, those their Deployment or CronJob. */
+export const containmentOwners = [
+  {
+    child: 'Pod',
+    metric: 'kube_pod_owner',
+    namespace: 'namespace',
+    name: 'pod',
+    kind: 'owner_kind',
+    owner: 'owner_name',
+  },
+  {
+    child: 'ReplicaSet',
+    metric: 'kube_replicaset_owner',
+    namespace: 'namespace',
+    name: 'replicaset',
+    kind: 'owner_kind',
+    owner: 'owner_name',
+  },
+  {
+    child: 'Job',
+    metric: 'kube_job_owner',
+    namespace: 'namespace',
+    name: 'job_name',
+    kind: 'owner_kind',
+    owner: 'owner_name',
+  },
+];
+
+/** Jobs that scrape others: the `service` label of their alerts is their own. */
+export const containmentExporters = ['kube-state-metrics', 'kubelet', 'cadvisor'];

@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { Mode } from '../domain/incident.ts';
 import { Severity } from '../domain/severity.ts';
-import { goldenSignals, isPromql, topologyMappings } from './metric-queries.ts';
+import {
+  containmentExporters,
+  containmentOwners,
+  containmentPods,
+  goldenSignals,
+  isPromql,
+  overWindow,
+  topologyMappings,
+} from './metric-queries.ts';
 
 /**
  * The config tree, file by file, as strict schemas: an unknown key is a fault. Durations come out as milliseconds,
@@ -110,6 +118,12 @@ const Promql = z
   .string()
   .max(4_000)
   .refine(isPromql, 'this is not PromQL; write for example sum(rate(http_requests_total{service="{{service}}"}[5m]))');
+const MetricName = z
+  .string()
+  .regex(/^[a-zA-Z_:][a-zA-Z0-9_:]*$/, 'this is not the name of a metric; write for example kube_pod_info');
+const LabelName = z
+  .string()
+  .regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, 'this is not the name of a label; write for example namespace');
 
 const MailAddress = z.email({
   pattern: z.regexes.html5Email,
@@ -245,6 +259,41 @@ export const TocsinFile = z.strictObject({
               }),
             )
             .default(topologyMappings),
+          containment: z
+            .strictObject({
+              pods: z
+                .strictObject({
+                  metric: MetricName.default(containmentPods.metric),
+                  namespace: LabelName.default(containmentPods.namespace),
+                  pod: LabelName.default(containmentPods.pod),
+                  node: LabelName.default(containmentPods.node),
+                  host_ip: LabelName.default(containmentPods.host_ip),
+                  kind: LabelName.default(containmentPods.kind),
+                  owner: LabelName.default(containmentPods.owner),
+                })
+                .prefault({})
+                .describe('the metric with one series a pod, and which label says what'),
+              owners: z
+                .array(
+                  z.strictObject({
+                    child: z.string().min(1).describe('the kind of what is owned: Pod, ReplicaSet, Job, …'),
+                    metric: MetricName,
+                    namespace: LabelName.default('namespace'),
+                    name: LabelName.describe('the label that names the child'),
+                    kind: LabelName.default('owner_kind'),
+                    owner: LabelName.default('owner_name'),
+                  }),
+                )
+                .default(containmentOwners)
+                .describe('which workload owns what; an empty list: containment is not learned'),
+              exporters: z
+                .array(z.string().min(1))
+                .default(containmentExporters)
+                .describe(
+                  'jobs that scrape others: the service label of their alerts is their own, their pod says more',
+                ),
+            })
+            .prefault({}),
         })
         .prefault({}),
     })
@@ -297,21 +346,51 @@ export const TocsinFile = z.strictObject({
 });
 export type TocsinFile = z.infer<typeof TocsinFile>;
 
+/** A range selector's window is no PromQL until it is put in. */
+const ErrorRatio = z
+  .string()
+  .max(4_000)
+  .refine(
+    (text) => isPromql(overWindow(text, '5m') ?? ''),
+    'this is no PromQL with {{window}} as its range; write for example sum(rate(http_requests_total{service="{{service}}",code=~"5.."}[{{window}}])) / sum(rate(http_requests_total{service="{{service}}"}[{{window}}]))',
+  )
+  .describe(
+    'PromQL of the share of failed requests (0..1) over {{window}}; "{{service}}" and "{{namespace}}" are put in',
+  );
+
 export const Service = z.strictObject({
   owner: z.string().optional().describe('a team of routing.yaml'),
   tier: z.int().min(1).max(5).optional().describe('1 (the business stops) to 5 (nobody notices)'),
-  revenue_per_hour: z.number().min(0).optional().describe('what an hour of full outage costs'),
+  revenue_per_hour: z
+    .number()
+    .min(0, 'money cannot be negative; write what an hour of full outage costs, 0 or more')
+    .optional()
+    .describe('what an hour of full outage costs'),
   currency: z
     .string()
     .regex(/^[A-Z]{3}$/, 'this is not an ISO 4217 currency; write for example USD')
     .optional(),
   customer_impact: z.enum(['none', 'low', 'medium', 'high']).optional(),
   regulatory: z.boolean().optional().describe('an outage must be reported'),
-  users: z.number().min(0).optional().describe('people who use it in a busy hour'),
+  users: z
+    .union(
+      [z.number().min(0), z.strictObject({ query: Promql.describe('"{{service}}" and "{{namespace}}" are put in') })],
+      {
+        error: 'these are no users; write a number that is not negative, or { query: PROMQL }',
+      },
+    )
+    .optional()
+    .describe('people who use it in a busy hour, or the PromQL that counts those who use it now'),
   depends_on: z.array(z.string()).default([]).describe('the services it calls'),
   runbook: Url.optional(),
   dashboards: z.array(Url).default([]),
-  slo: z.strictObject({ objective: z.number().gt(0).lt(100), window: Duration.prefault('30d') }).optional(),
+  slo: z
+    .strictObject({
+      objective: z.number().gt(0).lt(100).describe('percent'),
+      window: LongerThanZero.prefault('30d'),
+      errors: ErrorRatio.optional(),
+    })
+    .optional(),
   description: z.string().optional(),
   system: z.string().optional().describe('the system it is a part of, shown in the topology'),
   lifecycle: z.string().optional().describe('production, experimental, deprecated; shown in the topology'),
@@ -372,6 +451,34 @@ export const TeamEntry = z.strictObject({
   webhook: z.array(Name).optional(),
 });
 
+const Points = z.int().min(0).max(1_000);
+const Rows = z.array(z.strictObject({ over: z.number().min(0), points: Points }));
+
+/** What has to hold together; an unknown figure holds nothing. */
+const ImpactCriteria = z
+  .strictObject({
+    severity: Severity.optional(),
+    priority: z.int().min(1).max(5).optional().describe('this urgent or more'),
+    revenue_impact_over: z.number().min(0).optional().describe('the expected revenue impact in all'),
+    users_over: z.number().min(0).optional(),
+    regulatory: z.boolean().optional(),
+    customer_impact: z.enum(['low', 'medium', 'high']).optional().describe('this much or more'),
+    sla_breach_risk: z.enum(['medium', 'high']).optional().describe('this high or more'),
+  })
+  .refine((one) => Object.keys(one).length > 0, 'this holds always; write a criterion such as severity: critical');
+
+const ImpactRule = z.strictObject({
+  when: z.array(ImpactCriteria).min(1).optional().describe('one of these has to hold; without it, always'),
+  add: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('a team, else a schedule, else a person of this name; or team:NAME, schedule:NAME, person:NAME'),
+  escalate_after: LongerThanZero.optional().describe(
+    'the longest wait for the second step, from the first notification',
+  ),
+});
+export type ImpactRule = z.infer<typeof ImpactRule>;
+
 export const RoutingFile = z.strictObject({
   teams: z.record(z.string().min(1), TeamEntry).default({}),
   people: z
@@ -418,18 +525,74 @@ export const RoutingFile = z.strictObject({
       }),
     )
     .default({}),
-  /** Teams that impact adds, from the second step on. */
-  impact_teams: z
-    .array(
-      z.strictObject({
-        team: z.string(),
-        min_priority: z.int().min(1).max(5).optional(),
-        regulatory: z.boolean().optional(),
-        revenue_per_hour: z.number().min(0).optional(),
-        auto_escalate: Duration.optional(),
-      }),
-    )
-    .default([]),
+  priority: z
+    .strictObject({
+      severity: z
+        .strictObject({
+          critical: Points.default(40),
+          high: Points.default(30),
+          medium: Points.default(20),
+          low: Points.default(10),
+          info: Points.default(0),
+        })
+        .prefault({}),
+      revenue_impact: Rows.default([
+        { over: 10_000, points: 30 },
+        { over: 1_000, points: 20 },
+        { over: 100, points: 10 },
+      ]).describe('the expected revenue impact, in whatever currency the services declare'),
+      users: Rows.default([
+        { over: 1_000, points: 20 },
+        { over: 100, points: 10 },
+      ]),
+      sla_breach_risk: z
+        .strictObject({ high: Points.default(10), medium: Points.default(0), low: Points.default(0) })
+        .prefault({}),
+      tier: z
+        .strictObject({
+          1: Points.default(0),
+          2: Points.default(0),
+          3: Points.default(0),
+          4: Points.default(0),
+          5: Points.default(0),
+        })
+        .prefault({})
+        .describe('the most important tier among the affected services'),
+      at_least: z
+        .strictObject({ 1: Points.default(70), 2: Points.default(50), 3: Points.default(30), 4: Points.default(20) })
+        .prefault({})
+        .describe('points from which on an incident has priority 1, 2, 3 and 4; with fewer it has 5'),
+    })
+    .prefault({})
+    .describe(
+      'points that make the priority, 1 (most urgent) to 5; of several rows that hold the one with the largest `over` counts',
+    ),
+  by_impact: z
+    .strictObject({
+      urgency: z
+        .array(ImpactRule)
+        .prefault([
+          {
+            when: [{ severity: 'critical' }, { revenue_impact_over: 10_000 }],
+            add: ['sre', 'engineering-leads', 'on-call-manager'],
+            escalate_after: '5m',
+          },
+          { when: [{ severity: 'high' }], add: ['sre', 'secondary'], escalate_after: '10m' },
+          { add: [], escalate_after: '15m' },
+        ])
+        .describe('the first of these that holds counts'),
+      also: z
+        .array(ImpactRule)
+        .prefault([
+          { when: [{ regulatory: true }], add: ['compliance'] },
+          { when: [{ customer_impact: 'low' }], add: ['customer-success'] },
+        ])
+        .describe('each of these that holds counts'),
+    })
+    .prefault({})
+    .describe(
+      'who is told from the second step of an escalation on, and how soon at the latest, by what the incident costs',
+    ),
   schedules: z
     .record(
       z.string(),
