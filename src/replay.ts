@@ -106,8 +106,9 @@ function createRecorder() {
         incidents.set(state.id, { ...doc, status: state.status, mergedInto: state.mergedInto });
       }
       for (const job of effects.notifications) {
-        // A line in the thread under a message is no notification of its own; an acknowledgement edits the message.
-        if (job.kind === 'thread') continue;
+        // A line in the thread under a message is no notification of its own; an acknowledgement edits the message. A digest
+        // belongs to no incident.
+        if (job.kind === 'thread' || job.kind === 'digest') continue;
         notifications.push({
           at: new Date(job.createdAt).toISOString(),
           channel: job.target.channel,

@@ -13,7 +13,7 @@ export const pure = [
   '^src/receive/(intake|take-in|take-poll|reconcile-plan|heartbeats|remember-deploy|parse|poll|fingerprint|envelope|decode)[.]ts$',
   '^src/receive/deploys/',
   '^src/respond/apply[.]ts$',
-  '^src/notify/(announce|plan|message|text|figures|unit|[a-z-]+-words|render-slack|slack-actions)[.]ts$',
+  '^src/notify/(announce|digest|plan|message|text|figures|unit|[a-z-]+-words|render-slack|slack-actions)[.]ts$',
   '^src/config/(schema|metric-queries)[.]ts$',
 ];
 const pureLibraries = '^node_modules/(@types/)?(zod|luxon|re2js|@prometheus-io/lezer-promql|@lezer/(common|lr))/';

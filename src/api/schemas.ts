@@ -51,7 +51,7 @@ export const NotificationQuery = z.strictObject({
   incidentId: incident,
   channel: z.array(z.enum(['slack', 'pagerduty', 'email', 'webhook', 'log'])).optional(),
   state: z.array(z.enum(['waiting', 'sent', 'failed', 'superseded'])).optional(),
-  kind: z.array(z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread'])).optional(),
+  kind: z.array(z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread', 'digest'])).optional(),
   ...paging,
 });
 
@@ -152,7 +152,7 @@ export const Notification = z.object({
   incidentId: z.string(),
   channel: z.enum(['slack', 'pagerduty', 'email', 'webhook', 'log']),
   target: z.string(),
-  kind: z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread']),
+  kind: z.enum(['open', 'update', 'escalate', 'acknowledge', 'resolve', 'thread', 'digest']),
   state: z.enum(['waiting', 'sent', 'failed', 'superseded']),
   attempts: z.array(z.object({ at: time, result: z.string() })),
   text: z.string().nullable(),

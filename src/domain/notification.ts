@@ -1,3 +1,5 @@
+import type { Digest } from './digest.ts';
+
 export type ChannelKind = 'slack' | 'pagerduty' | 'email' | 'webhook' | 'log';
 
 /**
@@ -6,8 +8,8 @@ export type ChannelKind = 'slack' | 'pagerduty' | 'email' | 'webhook' | 'log';
  */
 export type Target = { channel: ChannelKind; address: string };
 
-/** open: the first message to this target; update: edit in place; escalate: a page again or to more people; resolve: the last one; thread: a line in the timeline thread. */
-export type NotificationKind = 'open' | 'update' | 'escalate' | 'acknowledge' | 'resolve' | 'thread';
+/** open: the first message to this target; update: edit in place; escalate: a page again or to more people; resolve: the last one; thread: a line in the timeline thread; digest: many incidents in one message. */
+export type NotificationKind = 'open' | 'update' | 'escalate' | 'acknowledge' | 'resolve' | 'thread' | 'digest';
 
 /** One piece of work for the outbox. The text is rendered when it is sent, from the incident as it is then. */
 export type NotificationJob = {
@@ -27,6 +29,8 @@ export type NotificationJob = {
   trace: string;
   /** Failover: the target that did not answer and whose later states this one is told in its place. */
   standsInFor?: Target;
+  /** For `digest`: what it says; `incidentId` then only names the digest. */
+  digest?: Digest;
 };
 
 export type NotificationState = 'waiting' | 'sent' | 'failed' | 'superseded';

@@ -18,6 +18,7 @@ const urgencyOf: Record<NotificationKind, number> = {
   acknowledge: 1,
   thread: 2,
   update: 3,
+  digest: 3,
 };
 
 export const sameTarget = (a: Target, b: Target): boolean => a.channel === b.channel && a.address === b.address;

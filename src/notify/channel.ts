@@ -1,3 +1,4 @@
+import type { Digest } from '../domain/digest.ts';
 import type { Incident } from '../domain/incident.ts';
 import type { ChannelKind, NotificationKind, Target } from '../domain/notification.ts';
 import type { Message } from './message.ts';
@@ -25,6 +26,9 @@ export type DeliveryJob = {
   /** Epoch ms, for signatures and date headers. */
   at: number;
 };
+
+/** A digest on its way: no incident, nothing to edit later. */
+export type DigestDelivery = Pick<DeliveryJob, 'id' | 'target' | 'at'> & { digest: Digest; publicUrl: string | null };
 
 /**
  * What became of one call. `sent`: the channel has it; `ref` replaces what is stored (null keeps it), `text` is what a
@@ -56,6 +60,8 @@ export type PictureHost = {
 export type Channel = {
   kind: ChannelKind;
   send(job: DeliveryJob): Promise<SendResult>;
+  /** Absent where a digest makes no sense: it must page nobody. */
+  digest?(job: DigestDelivery): Promise<SendResult>;
   /** Present where pictures are uploaded first and shown by an edit. */
   pictures?: PictureHost;
   close?(): Promise<void>;

@@ -27,7 +27,7 @@ import {
 } from '../store/outbox-delivery.ts';
 import type { Log } from '../store/types.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Channel, DeliveryJob, MessageRef, SendResult } from './channel.ts';
+import type { Channel, DeliveryJob, DigestDelivery, MessageRef, SendResult } from './channel.ts';
 import type { Channels } from './channels.ts';
 import { buildMessage, fingerprintOf, type Message } from './message.ts';
 import { backoffMs, createPacer, editEveryMs } from './pace.ts';
@@ -267,6 +267,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       result,
     });
 
+    const [first] = waiting;
+    if (first?.digest) return deliverDigest(lane, { ...first, digest: first.digest }, stepDone, stepWait);
     const found = await getIncidentForDelivery(pool, incidentId);
     if (!found) {
       await finish(
@@ -334,6 +336,49 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     metrics.notificationSeconds.observe({ channel: target.channel }, (at - started) / 1000);
     metrics.notifications.inc({ channel: target.channel, result: result.status });
     return settle(lane, { plan: { ...plan, send }, incident, existing, fingerprint, result, at }, stepDone, stepWait);
+  }
+
+  /** A digest is sent once, as it was made. It can wait; where it is refused it goes to its next target, at last to the log. */
+  async function deliverDigest(
+    lane: Lane,
+    job: ClaimedJob & Pick<DigestDelivery, 'digest'>,
+    stepDone: (done: Iterable<string>) => Step,
+    stepWait: (dueAt: number, done?: Iterable<string>, tried?: string | null, result?: string | null) => Step,
+  ): Promise<Step> {
+    const { target } = job;
+    const channel = deps.channels()[target.channel];
+    const result: SendResult = channel?.digest
+      ? await channel.digest({ id: job.id, target, digest: job.digest, at: now(), publicUrl: deps.publicUrl() })
+      : { status: 'refused', reason: `${target.channel} cannot take a digest`, fix: null };
+    const at = now();
+    metrics.notifications.inc({ channel: target.channel, result: result.status });
+    const fields = { notification: job.id, target: targetLabel(target), kind: job.kind };
+    if (result.status === 'sent') {
+      await finishSurely({
+        at,
+        jobs: [{ id: job.id, state: 'sent', attempt: { at, result: 'sent' }, text: result.text }],
+      });
+      log.info({ ...fields, ms: at - job.createdAt }, 'digest sent');
+      return stepDone([job.id]);
+    }
+    if (result.status === 'retry' && at - job.createdAt <= giveUpAfterMs) {
+      log.warn({ ...fields, reason: result.reason }, 'digest not delivered; tried again');
+      lane.failures += 1;
+      lane.blockedUntil = at + Math.max(result.afterMs ?? 0, backoff(lane.failures));
+      return stepWait(lane.blockedUntil, [], job.id, result.reason);
+    }
+    log.error({ ...fields, reason: result.reason }, 'digest refused; it goes to the next target');
+    const [next = logTarget, ...fallback] = job.fallback;
+    const { attempts: _, dueAt: __, ...again } = job;
+    const onwards =
+      target.channel === 'log' ? [] : [{ ...again, id: `${job.id}~`, target: next, fallback, createdAt: at }];
+    await finishSurely({
+      at,
+      jobs: [{ id: job.id, state: 'failed', attempt: { at, result: result.reason } }],
+      next: onwards,
+    });
+    kick();
+    return stepDone([job.id]);
   }
 
   type Attempted = {

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import nodemailer from 'nodemailer';
 import type { Incident } from '../domain/incident.ts';
 import type { NotificationKind } from '../domain/notification.ts';
-import { type Channel, callTimeoutMs, type SendResult } from './channel.ts';
+import { type Channel, callTimeoutMs, type DeliveryJob, type SendResult } from './channel.ts';
+import { renderDigestMail } from './digest.ts';
 import { withoutSecrets } from './failures.ts';
 import { type Message, oneLine, stateLine } from './message.ts';
 import { cut, html, inWords, plain, safeUrl, utc } from './text.ts';
@@ -232,6 +233,30 @@ export function emailChannel(options: EmailOptions): Channel {
   }
   const transport = transportOf(options);
   const secrets = secretsOf(options.smtpUrl);
+  /** The transport's timeouts are for each step; a call as a whole is given up as any other. */
+  async function mailed(
+    job: Pick<DeliveryJob, 'target' | 'at'>,
+    mail: Pick<Mail, 'subject' | 'text' | 'html' | 'headers' | 'messageId'>,
+    attachments: { filename: string; content: Buffer; cid: string; contentDisposition: 'inline' }[] = [],
+  ): Promise<SendResult> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<SendResult>((resolve) => {
+      timer = setTimeout(
+        () => resolve({ status: 'retry', reason: 'the mail server did not finish within 10 s' }),
+        callTimeoutMs,
+      );
+    });
+    const sent = transport
+      .sendMail({ from: options.from, to: job.target.address, date: new Date(job.at), attachments, ...mail })
+      .then((): SendResult => ({ status: 'sent', ref: { messageId: mail.messageId }, text: mail.subject }))
+      .catch((error: unknown) => failed(error, secrets));
+    try {
+      return await Promise.race([sent, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   return {
     kind: 'email',
     async send(job) {
@@ -245,26 +270,16 @@ export function emailChannel(options: EmailOptions): Channel {
         line: job.text,
         picture: picture?.alt ?? null,
       });
-      const attachments = picture
-        ? [{ filename: 'chart.png', content: picture.png, cid: pictureId, contentDisposition: 'inline' as const }]
-        : [];
-      let timer: NodeJS.Timeout | undefined;
-      // The transport's timeouts are for each step; a call as a whole is given up as any other.
-      const late = new Promise<SendResult>((resolve) => {
-        timer = setTimeout(
-          () => resolve({ status: 'retry', reason: 'the mail server did not finish within 10 s' }),
-          callTimeoutMs,
-        );
-      });
-      const sent = transport
-        .sendMail({ from: options.from, to: job.target.address, date: new Date(job.at), attachments, ...mail })
-        .then((): SendResult => ({ status: 'sent', ref: { messageId: mail.messageId }, text: mail.subject }))
-        .catch((error: unknown) => failed(error, secrets));
-      try {
-        return await Promise.race([sent, late]);
-      } finally {
-        clearTimeout(timer);
-      }
+      return mailed(
+        job,
+        mail,
+        picture ? [{ filename: 'chart.png', content: picture.png, cid: pictureId, contentDisposition: 'inline' }] : [],
+      );
+    },
+    digest(job) {
+      const messageId = `<${idPart(job.id)}@${domainOf(options.from)}>`;
+      const headers = { 'Auto-Submitted': 'auto-generated' };
+      return mailed(job, { ...renderDigestMail(job.digest, job.publicUrl), messageId, headers });
     },
     close: async () => transport.close(),
   };

@@ -1,5 +1,6 @@
 import type { NotificationKind } from '../domain/notification.ts';
 import type { Channel } from './channel.ts';
+import { digestLine } from './digest.ts';
 import { type Message, oneLine } from './message.ts';
 import { plain } from './text.ts';
 
@@ -18,6 +19,15 @@ export function logChannel(log: { info(fields: object, message: string): void })
       const { id, number, severity, priority, team, status } = job.incident;
       log.info({ incident: id, number, severity, priority, team, status, kind: job.kind, notification: job.id }, line);
       return { status: 'sent', ref: { notificationId: job.id }, text: line };
+    },
+    async digest({ id, digest }) {
+      const line = digestLine(digest);
+      const { team, kind, total } = digest;
+      log.info(
+        { team, kind: `digest-${kind}`, total, incidents: digest.items.map((i) => i.number), notification: id },
+        line,
+      );
+      return { status: 'sent', ref: null, text: line };
     },
   };
 }

@@ -11,9 +11,9 @@ type Element =
   | { type: 'static_select'; action_id: string; placeholder: Text; options: Option[] };
 
 /** As much of Block Kit as we use. */
-type SlackBlock =
+export type SlackBlock =
   | { type: 'header'; text: Text }
-  | { type: 'section'; text: Text }
+  | { type: 'section'; text: Text; accessory?: Element }
   | { type: 'context'; elements: Element[] }
   | { type: 'image'; slack_file: { id: string }; alt_text: string }
   | { type: 'actions'; block_id: string; elements: Element[] };

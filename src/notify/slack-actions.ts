@@ -10,6 +10,8 @@ export const slackActions = {
   silence: 'tocsin.silence',
   why: 'tocsin.why',
   wrongGrouping: 'tocsin.wrong_grouping',
+  /** In a digest, beside each incident that was held back. */
+  shouldHavePaged: 'tocsin.should_have_paged',
 } as const;
 
 export type SlackAction = keyof typeof slackActions;

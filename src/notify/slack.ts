@@ -17,6 +17,7 @@ import {
   type SendResult,
   type UploadResult,
 } from './channel.ts';
+import { renderDigestSlack } from './digest.ts';
 import { withoutSecrets } from './failures.ts';
 import { type Message, oneLine, stateLine } from './message.ts';
 import { renderSlack, renderSlackLine } from './render-slack.ts';
@@ -153,6 +154,15 @@ export function slackChannel(options: SlackChannelOptions): Channel {
   return {
     kind: 'slack',
     pictures: slackPictures(client, options),
+    async digest({ target, digest }) {
+      try {
+        const message = renderDigestSlack(digest, options);
+        const answer = await client.apiCall('chat.postMessage', { channel: target.address, ...message, ...plainPost });
+        return { status: 'sent', ref: refOf(answer, target.address), text: message.text };
+      } catch (error) {
+        return failed(error, options.token);
+      }
+    },
     async send(job) {
       try {
         const existing = job.existing?.ref;

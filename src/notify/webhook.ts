@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 import type { Incident } from '../domain/incident.ts';
 import type { NotificationKind } from '../domain/notification.ts';
 import type { Outbound } from '../telemetry/outbound.ts';
-import { type Channel, callTimeoutMs, type DeliveryJob } from './channel.ts';
+import { type Channel, callTimeoutMs, type DeliveryJob, type SendResult } from './channel.ts';
+import { digestLine } from './digest.ts';
 import { httpFailure } from './failures.ts';
 import { oneLine } from './message.ts';
 import { safeUrl } from './text.ts';
@@ -37,43 +38,49 @@ export type WebhookOptions = {
 
 /** Any 2xx is taken as received; `Idempotency-Key` lets the receiver drop a repeat after a crash of ours. */
 export function webhookChannel(options: WebhookOptions): Channel {
+  async function post(
+    job: Pick<DeliveryJob, 'id' | 'target' | 'at'>,
+    content: { text: string; [name: string]: unknown },
+  ): Promise<SendResult> {
+    const target = options.targetOf(job.target.address);
+    const url = target && safeUrl(target.url);
+    if (!target || !url) {
+      return {
+        status: 'refused',
+        reason: `there is no webhook target ${job.target.address}`,
+        fix: `Add ${job.target.address} to channels.webhook.targets in tocsin.yaml`,
+      };
+    }
+    const body = JSON.stringify(content);
+    const result = await options.outbound.request({
+      method: 'POST',
+      url,
+      peer: 'webhook',
+      headers: {
+        'Content-Type': 'application/json',
+        'Idempotency-Key': job.id,
+        'User-Agent': 'tocsin',
+        ...(target.secret ? { 'X-Tocsin-Signature': sign(target.secret, body, job.at) } : {}),
+      },
+      body,
+      timeoutMs: callTimeoutMs,
+      maxBytes: 64 * 1024,
+    });
+    if (result.status === 'answered' && result.code >= 200 && result.code < 300) {
+      return { status: 'sent', ref: { notificationId: job.id }, text: content.text };
+    }
+    const fix = `Check channels.webhook.targets.${job.target.address} in tocsin.yaml and what listens there`;
+    return httpFailure(`Webhook ${job.target.address}`, result, {
+      now: job.at,
+      secrets: target.secret ? [target.secret] : [],
+      fix,
+    });
+  }
+
   return {
     kind: 'webhook',
-    async send(job) {
-      const target = options.targetOf(job.target.address);
-      const url = target && safeUrl(target.url);
-      if (!target || !url) {
-        return {
-          status: 'refused',
-          reason: `there is no webhook target ${job.target.address}`,
-          fix: `Add ${job.target.address} to channels.webhook.targets in tocsin.yaml`,
-        };
-      }
-      const content = renderWebhook(job);
-      const body = JSON.stringify(content);
-      const result = await options.outbound.request({
-        method: 'POST',
-        url,
-        peer: 'webhook',
-        headers: {
-          'Content-Type': 'application/json',
-          'Idempotency-Key': job.id,
-          'User-Agent': 'tocsin',
-          ...(target.secret ? { 'X-Tocsin-Signature': sign(target.secret, body, job.at) } : {}),
-        },
-        body,
-        timeoutMs: callTimeoutMs,
-        maxBytes: 64 * 1024,
-      });
-      if (result.status === 'answered' && result.code >= 200 && result.code < 300) {
-        return { status: 'sent', ref: { notificationId: job.id }, text: content.text };
-      }
-      const fix = `Check channels.webhook.targets.${job.target.address} in tocsin.yaml and what listens there`;
-      return httpFailure(`Webhook ${job.target.address}`, result, {
-        now: job.at,
-        secrets: target.secret ? [target.secret] : [],
-        fix,
-      });
-    },
+    send: (job) => post(job, renderWebhook(job)),
+    digest: (job) =>
+      post(job, { kind: 'digest', notificationId: job.id, text: digestLine(job.digest), digest: job.digest }),
   };
 }

@@ -69,6 +69,8 @@ function actionOf(
       return { ...action, do: 'silence', body: { by, for: period } };
     case 'wrongGrouping':
       return { ...action, do: 'feedback', body: { by, kind: 'not-related', text: 'Wrong grouping (Slack)' } };
+    case 'shouldHavePaged':
+      return { ...action, do: 'feedback', body: { by, kind: 'should-have-paged', text: 'From a digest (Slack)' } };
     default:
       return { ...action, do: name, body: { by } };
   }
@@ -98,7 +100,7 @@ function clickId(payload: Loose, click: Loose, name: SlackAction, incidentId: st
     string(object(message.edited).ts),
     // Without a message (never seen from our buttons) only Slack's own trigger tells clicks apart.
     Number.isFinite(clicked) && clicked > 0 ? Math.floor(clicked / 60) : string(payload.trigger_id),
-    name === 'wrongGrouping' ? string(object(payload.user).id) : null,
+    name === 'wrongGrouping' || name === 'shouldHavePaged' ? string(object(payload.user).id) : null,
   ];
   return `slack-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}`;
 }

@@ -228,7 +228,7 @@ export const job = (kind: NotificationKind, changes: Partial<NotificationJob> = 
     incidentId: '01JD4Z8K6Q0000000000000042',
     target: { channel: 'slack', address: '#payments-oncall' } satisfies Target,
     kind,
-    urgency: { open: 0, escalate: 0, resolve: 1, acknowledge: 1, thread: 2, update: 3 }[kind],
+    urgency: { open: 0, escalate: 0, resolve: 1, acknowledge: 1, thread: 2, update: 3, digest: 3 }[kind],
     createdAt: Date.parse('2026-11-20T03:12:02Z') + counter,
     text: null,
     broadcast: false,
