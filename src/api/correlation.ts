@@ -24,7 +24,7 @@ export function createMeasure(graph: ServiceGraph, model: CorrelationModel, memo
   const pointFor = (row: AlertRow): Point => {
     const known = points.get(row);
     if (known) return known;
-    const point = pointOf(toAlert(row));
+    const point = pointOf(alertOfRow(row));
     points.set(row, point);
     return point;
   };
@@ -35,7 +35,7 @@ const ms = (at: DbTime): number => new Date(at).getTime();
 const msOrNull = (at: DbTime | null): number | null => (at === null ? null : ms(at));
 
 /** The alert of a row in the words of the domain. */
-function toAlert(row: AlertRow): Alert {
+export function alertOfRow(row: AlertRow): Alert {
   return {
     source: row.source,
     fingerprint: row.fingerprint,

@@ -5,6 +5,7 @@ import type { DecisionRow } from '../store/read.ts';
 import type { AlertRow, KnownAlert } from '../store/read-alerts.ts';
 import type { NotificationRow, SuppressedRow } from '../store/read-lists.ts';
 import type { Distance } from './deps.ts';
+import { explainOtherwise, explainPolicies, explainTimers, type Judged } from './judged.ts';
 import type { Explanation } from './schemas.ts';
 import { iso, notificationView } from './views.ts';
 
@@ -17,12 +18,15 @@ export type ExplainInput = {
   names: ReadonlyMap<string, KnownAlert>;
   notifications: readonly NotificationRow[];
   suppression: SuppressedRow | null;
+  /** The verdict that settled its firing, ready to be judged again; null where the record does not hold what that takes. */
+  judged: Judged | null;
   compared: { alert: AlertRow; distance: Distance } | null;
 };
 
 /**
- * Why an alert was grouped, ranked, decided and routed as it was, from the record alone: nothing is judged anew (but for
- * the distance to another alert that was asked for), so the answer is the same whenever it is asked.
+ * Why an alert was grouped, ranked, decided and routed as it was, and what would have led elsewhere, from the record alone:
+ * what is judged again is judged by the inputs and the config of the time, so the answer is the same whenever it is asked. Only
+ * the distance to another alert is measured with what the correlator knows now.
  */
 export function explainAlert(input: ExplainInput): Explanation {
   const { alert, incident, decision } = input;
@@ -31,6 +35,9 @@ export function explainAlert(input: ExplainInput): Explanation {
   const decided = explainDecision(input);
   const routed = explainRouting(input);
   const compared = explainComparison(input);
+  const policies = explainPolicies(input.judged, alert);
+  const timers = { text: explainTimers(input.judged) };
+  const otherwise = explainOtherwise(input.judged);
   return {
     fingerprint: alert.fingerprint,
     source: alert.source,
@@ -41,7 +48,10 @@ export function explainAlert(input: ExplainInput): Explanation {
     grouped,
     ranked,
     decided,
+    policies,
     routed,
+    timers,
+    otherwise,
     compared,
     record: decision && {
       revision: decision.revision,
@@ -49,7 +59,16 @@ export function explainAlert(input: ExplainInput): Explanation {
       configHash: decision.config_hash,
       doc: decision.doc,
     },
-    text: [...grouped.text, ...ranked.text, ...decided.text, ...routed.text, ...(compared?.text ?? [])],
+    text: [
+      ...grouped.text,
+      ...ranked.text,
+      ...decided.text,
+      ...policies.text,
+      ...routed.text,
+      ...timers.text,
+      ...otherwise.text,
+      ...(compared?.text ?? []),
+    ],
   };
 }
 

@@ -3,6 +3,7 @@ import { type Db, findIncident, newestDecision } from '../store/read.ts';
 import { type AlertRow, listEpisodes, nameAlerts, sourcesOf } from '../store/read-alerts.ts';
 import { listNotifications, newestSuppression } from '../store/read-lists.ts';
 import { alertOf, type ExplainInput } from './explain.ts';
+import { judgedFor, type PolicyOf } from './judged.ts';
 import { incidentView } from './views.ts';
 
 /** How a fingerprint was understood: the alert's episodes (the current or newest first), several sources, or nothing. */
@@ -25,16 +26,23 @@ export async function findAlert(
 }
 
 /** All that is on record about an alert, ready for `explainAlert`. */
-export async function recordOf(db: Db, alert: AlertRow, config: Config): Promise<Omit<ExplainInput, 'compared'>> {
+export async function recordOf(
+  db: Db,
+  alert: AlertRow,
+  config: Config,
+  policyOf: PolicyOf,
+): Promise<Omit<ExplainInput, 'compared'>> {
   const incidentId = alert.incident_id;
   const neighbours = alert.why?.neighbours.map(({ key }) => alertOf(key)) ?? [];
   const sent = { incidentId, channel: null, state: null, kind: null };
-  const [row, decision, names, notifications, suppression] = await Promise.all([
+  const arrived = new Date(alert.received_at).getTime();
+  const [row, decision, names, notifications, suppression, judged] = await Promise.all([
     incidentId === null ? null : findIncident(db, incidentId),
     incidentId === null ? null : newestDecision(db, incidentId),
     neighbours.length === 0 ? [] : nameAlerts(db, neighbours),
     incidentId === null ? { rows: [] } : listNotifications(db, sent, { limit: 50, after: null }),
     newestSuppression(db, alert.source, alert.fingerprint),
+    incidentId === null ? null : judgedFor(db, incidentId, arrived, policyOf, config),
   ]);
   return {
     alert,
@@ -43,5 +51,6 @@ export async function recordOf(db: Db, alert: AlertRow, config: Config): Promise
     names: new Map(names.map((known) => [known.key, known])),
     notifications: notifications.rows,
     suppression,
+    judged,
   };
 }

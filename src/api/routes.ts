@@ -25,6 +25,7 @@ import { correlationView, createMeasure, type Measure } from './correlation.ts';
 import { decodeCursor, encodeCursor, type ListName } from './cursor.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainAlert } from './explain.ts';
+import { policyCache } from './judged.ts';
 import { openApi } from './openapi.ts';
 import { badRequest } from './parse.ts';
 import { ok, problem, type Reply } from './problem.ts';
@@ -50,6 +51,7 @@ import {
 
 export function endpoints(door: readonly Documented[]): Endpoint[] {
   const measureOf = measureCache();
+  const policyOf = policyCache();
   const all: Endpoint[] = [
     endpoint({
       method: 'get',
@@ -227,7 +229,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
         withAlert(deps, params.fingerprint, query.source, 1, async ([alert]) => {
           const explain = async (other: AlertRow | null): Promise<Reply> => {
             const compared = other && { alert: other, distance: (await measureOf(deps))(alert, other) };
-            return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config)), compared }));
+            return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config, policyOf)), compared }));
           };
           if (query.other === undefined) return explain(null);
           return withAlert(deps, query.other, query.otherSource, 1, ([other]) => explain(other));

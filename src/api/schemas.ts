@@ -299,6 +299,32 @@ export const Explanation = z.object({
     channels: z.array(z.string()),
     notifications: z.array(Notification),
   }),
+  /** Which suppression policies match, whether they spoke for holding it back, and what kept the nearest others from it. */
+  policies: z.object({
+    ...section,
+    mode: Incident.shape.decision.shape.mode.nullable(),
+    matched: z.array(z.object({ policy: z.string(), by: z.string(), until: time.nullable() })),
+    missed: z.array(z.object({ policy: z.string(), matcher: z.string() })),
+    /** Policies that match nothing of it. */
+    others: z.number().int(),
+  }),
+  /** The steps of the escalation. */
+  timers: z.object(section),
+  /** The nearest single changes that would have led elsewhere, the weightiest first. */
+  otherwise: z.object({
+    ...section,
+    /** Hash of the config it was judged again by. */
+    judgedBy: z.string().nullable(),
+    whatIfs: z.array(
+      z.object({
+        fact: z.string(),
+        flips: z.enum(['verdict', 'receivers', 'priority', 'incident']),
+        from: z.string(),
+        to: z.string(),
+        text: z.string(),
+      }),
+    ),
+  }),
   /** Answers `?other=`. */
   compared: z
     .object({

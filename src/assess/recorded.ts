@@ -1,4 +1,7 @@
+import { z } from 'zod';
 import { alertKey, episodeKey } from '../domain/alert.ts';
+import { Impact } from '../domain/incident.ts';
+import { Severity } from '../domain/severity.ts';
 import type { Weights } from './weigh.ts';
 
 /** Firing alerts named in a record, worst first; in a storm of one rule the first fifty say what the next thousand would. */
@@ -24,5 +27,56 @@ export function recordWeights({ impact: _, decide, ...rest }: Weights): Record<s
       firstEver: [...decide.firstEver],
       silences,
     },
+  };
+}
+
+const Recorded = z.object({
+  impact: Impact,
+  weights: z.looseObject({
+    severity: Severity,
+    tier: z.number().nullable(),
+    size: z.object({ services: z.number(), alerts: z.number() }),
+    labels: z.record(z.string(), z.string()),
+    service: z.string().nullable(),
+    assignedTeam: z.string().nullable(),
+    tenant: z.string(),
+    suspect: z.number().nullable(),
+    hasAction: z.boolean(),
+    decide: z.looseObject({
+      alerts: z.array(z.string()),
+      alertsTotal: z.number(),
+      services: z.array(z.string()),
+      firstEver: z.array(z.string()),
+      baseline: z.object({ severity: Severity, services: z.array(z.string()) }).nullable(),
+      snoozedUntil: z.number().nullable(),
+      silencedUntil: z.number().nullable(),
+      silences: z.array(z.object({ alerts: z.array(z.string()), until: z.number(), by: z.string() })),
+      killSwitch: z.boolean(),
+      now: z.number(),
+    }),
+  }),
+});
+
+/** The alerts (episode keys) that a record names; none when the record holds no weights (another release, or a failed judgement). */
+export function recordedAlerts(doc: Record<string, unknown>): string[] {
+  return Recorded.safeParse(doc).data?.weights.decide.alerts ?? [];
+}
+
+/**
+ * What the judges looked at, back from a decision's record and the alerts that it names (by episode key); null when the
+ * record does not hold it. `omitted` counts firing alerts that the record does not name, or that retention removed.
+ */
+export function restoreWeights(
+  doc: Record<string, unknown>,
+  alerts: ReadonlyMap<string, Weights['decide']['alerts'][number]>,
+): { weights: Weights; omitted: number } | null {
+  const { data } = Recorded.safeParse(doc);
+  if (!data) return null;
+  const { impact, weights } = data;
+  const { alertsTotal, ...decide } = weights.decide;
+  const named = decide.alerts.flatMap((key) => alerts.get(key) ?? []);
+  return {
+    weights: { ...weights, impact, decide: { ...decide, alerts: named, firstEver: new Set(decide.firstEver) } },
+    omitted: alertsTotal - named.length,
   };
 }

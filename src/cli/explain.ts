@@ -1,15 +1,18 @@
 import type pg from 'pg';
 import { createMeasure } from '../api/correlation.ts';
 import { explainAlert, explainGrouping, explainRanking, explainRouting } from '../api/explain.ts';
+import { explainOtherwise, explainTimers, judgedFor, policyCache } from '../api/judged.ts';
 import { findAlert, recordOf } from '../api/record.ts';
 import { incidentView, iso, timelineView } from '../api/views.ts';
 import type { Environment } from '../config/env.ts';
 import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
+import { topologyOf } from '../enrich/topology/edges.ts';
 import { compileRules } from '../rules.ts';
 import { findIncident, type IncidentRow, listTimeline, newestDecision, readCorrelationMemory } from '../store/read.ts';
 import { type AlertRow, listIncidentAlerts } from '../store/read-alerts.ts';
 import { listNotifications } from '../store/read-lists.ts';
+import { readLearnedEdges } from '../store/topology.ts';
 import { withStore } from './store.ts';
 
 type Options = {
@@ -46,7 +49,7 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
     if (rival === 'ambiguous') return 1;
     if (other !== null && !rival) return missing(err, other);
     const compared = rival && { alert: rival, distance: await distanceOf(pool, config, alert, rival) };
-    const explanation = explainAlert({ ...(await recordOf(pool, alert, config)), compared });
+    const explanation = explainAlert({ ...(await recordOf(pool, alert, config, policyCache())), compared });
     if (json) out(`${JSON.stringify(explanation, null, 2)}\n`);
     else
       out(
@@ -56,7 +59,10 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
           ['Grouped', explanation.grouped.text],
           ['Ranked', explanation.ranked.text],
           ['Decided', explanation.decided.text],
+          ['Policies', explanation.policies.text],
           ['Routed', explanation.routed.text],
+          ['Timers', explanation.timers.text],
+          ['What would have changed it', explanation.otherwise.text],
         ]),
       );
     return 0;
@@ -77,6 +83,8 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
         ['Ranked', explanation.ranked.text],
         ['Decided', explanation.decided.text],
         ['Routed', explanation.routed.text],
+        ['Timers', explanation.timers.text],
+        ['What would have changed it', explanation.otherwise.text],
       ]),
     );
   return 0;
@@ -104,16 +112,19 @@ async function find(
 
 async function distanceOf(pool: pg.Pool, config: Config, a: AlertRow, b: AlertRow) {
   const models = loadModels();
-  const { graph } = compileRules(config, models, { assumeSecrets: true });
+  const topology = topologyOf(await readLearnedEdges(pool));
+  const { graph } = compileRules(config, models, { topology, assumeSecrets: true });
   return createMeasure(graph, models.correlation, await readCorrelationMemory(pool))(a, b);
 }
 
 async function explainIncident(pool: pg.Pool, row: IncidentRow, config: Config) {
   const incident = incidentView(row, config);
   const { rows: alerts } = await listIncidentAlerts(pool, row.id, { limit: SHOWN_ALERTS, after: null });
-  const [decision, records, timeline, sent] = await Promise.all([
+  const policyOf = policyCache();
+  const [decision, judged, records, timeline, sent] = await Promise.all([
     newestDecision(pool, row.id),
-    inTurn(alerts, (alert) => recordOf(pool, alert, config)),
+    judgedFor(pool, row.id, null, policyOf, config),
+    inTurn(alerts, (alert) => recordOf(pool, alert, config, policyOf)),
     listTimeline(pool, row.id, { limit: 500, after: null }),
     listNotifications(pool, { incidentId: row.id, channel: null, state: null, kind: null }, { limit: 50, after: null }),
   ]);
@@ -153,6 +164,8 @@ async function explainIncident(pool: pg.Pool, row: IncidentRow, config: Config) 
     ranked: explainRanking(incident, decision),
     decided: { text: decided, policy: incident.decision, held },
     routed: explainRouting({ incident, decision, notifications: sent.rows }),
+    timers: { text: explainTimers(judged) },
+    otherwise: explainOtherwise(judged),
     record: decision && {
       revision: decision.revision,
       at: iso(decision.at),

@@ -128,6 +128,30 @@ export async function listEpisodes(db: Db, source: string, fingerprint: string, 
   return rows;
 }
 
+/** Episodes by their keys (`source/fingerprint@startsAt`, epoch ms); unknown ones are left out. */
+export async function listEpisodesByKey(db: Db, keys: readonly string[]): Promise<{ key: string; row: AlertRow }[]> {
+  const parts = keys.flatMap((key) => {
+    const found = /^([^/]*)\/(.*)@(-?\d+)$/.exec(key);
+    return found
+      ? [{ key, source: found[1]!, fingerprint: found[2]!, at: new Date(Number(found[3])).toISOString() }]
+      : [];
+  });
+  const { rows } = await db.query<AlertRow & { key: string }>(
+    `select wanted.key, ${columns}
+       from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) with ordinality
+              as wanted (key, source, fingerprint, starts_at, position)
+       join alerts a on a.source = wanted.source and a.fingerprint = wanted.fingerprint and a.starts_at = wanted.starts_at
+      order by wanted.position`,
+    [
+      parts.map((part) => part.key),
+      parts.map((part) => part.source),
+      parts.map((part) => part.fingerprint),
+      parts.map((part) => part.at),
+    ],
+  );
+  return rows.map(({ key, ...row }) => ({ key, row }));
+}
+
 export type KnownAlert = { key: string; alertname: string; service: string | null; summary: string | null };
 
 /** Names for alert keys (`source/fingerprint`), as an explanation shows them; unknown keys are left out. */

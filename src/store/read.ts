@@ -214,6 +214,27 @@ export async function newestDecision(db: Db, incidentId: string): Promise<Decisi
   return rows[0] ?? null;
 }
 
+/**
+ * The assessment that settled what reached the incident at `at` (epoch ms), or without a time the newest that judged something
+ * firing: what explains why somebody was told or not. The newest record where none fits.
+ */
+export async function decidingDecision(db: Db, incidentId: string, at: number | null): Promise<DecisionRow | null> {
+  const { rows } = await db.query<DecisionRow>(
+    at === null
+      ? `select d.revision, d.at, d.config_hash, d.doc
+           from (select * from decisions where incident_id = $1 order by revision desc limit 20) d
+          order by ((d.doc #>> '{weights,decide,alertsTotal}') <> '0') desc nulls last, d.revision desc
+          limit 1`
+      : `select d.revision, d.at, d.config_hash, d.doc
+           from decisions d
+          where d.incident_id = $1
+          order by (d.at >= $2::timestamptz) desc, case when d.at >= $2::timestamptz then d.revision else -d.revision end
+          limit 1`,
+    at === null ? [incidentId] : [incidentId, new Date(at).toISOString()],
+  );
+  return rows[0] ?? null;
+}
+
 /** What became of a person's action; null while it is not applied. */
 export async function findAction(
   db: Db,

@@ -87,6 +87,22 @@ describe('tocsin explain', () => {
     expect(out).toMatch(/held back at 2026-11-20T10:20:00\.000Z by dev-noise, until 2026-11-21T/);
   });
 
+  test('what would have led elsewhere, the weightiest first: policies that nearly matched, newness, tier, clocks', async () => {
+    const held = (await run('a3')).out;
+    expect(held).toMatch(/Policies\n +The mode for it is active\.\n +Policy dev-noise matches it \(env="dev"\) and speaks for/);
+    expect(held).toContain('It would have notified slack:#shop if CertSoon fired for the first time ever.');
+    expect(held).toContain('It would have notified slack:#shop if its severity were critical instead of low.');
+    expect(held).toContain('It would have notified slack:#shop if there were no policy dev-noise.');
+    const sent = (await run('a1', { json: true })).out;
+    const { otherwise, policies, timers } = JSON.parse(sent);
+    expect(policies).toMatchObject({ matched: [], missed: [{ policy: 'dev-noise', matcher: 'env="dev"' }], others: 0 });
+    expect(policies.text).toContain('Policy dev-noise does not match: it wants env="dev", and it has no label env.');
+    expect(otherwise).toMatchObject({ judgedBy: config.hash });
+    expect(otherwise.whatIfs).toContainEqual(expect.objectContaining({ fact: 'severity', flips: 'priority' }));
+    expect(timers.text).toEqual(['No escalation policy: nobody is called after the first message.']);
+    expect((await run('a1', { json: true })).out).toBe(sent);
+  });
+
   test('two alerts: together, or what keeps them apart', async () => {
     const near = await run('a1', { other: 'a2' });
     expect(near.out).toMatch(

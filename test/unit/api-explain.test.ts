@@ -24,6 +24,7 @@ const nothingElse: Omit<ExplainInput, 'alert'> = {
   names: new Map(),
   notifications: [],
   suppression: null,
+  judged: null,
   compared: null,
 };
 
