@@ -7,6 +7,7 @@ import { place, pointOf } from './correlate/place.ts';
 import type { ServiceGraph } from './correlate/types.ts';
 import type { Action } from './domain/action.ts';
 import { type Alert, alertKey, episodeKey } from './domain/alert.ts';
+import { type Containment, emptyContainment, serviceByPlace } from './domain/containment.ts';
 import type { Deploy } from './domain/deploy.ts';
 import { createDueQueue } from './domain/due-queue.ts';
 import type { Effects, QuarantineRecord } from './domain/effects.ts';
@@ -59,6 +60,8 @@ export function createEngine(initial: Rules) {
   const done = new Set<string>();
   const correlator = createCorrelator({ graph: rules.graph, windowMs: rules.windowMs }, rules.models.correlation);
 
+  let containment = emptyContainment();
+
   const timerRules = () => rules.timers();
   const schedule = (alert: Alert) => due.schedule(`a:${alertKey(alert)}`, alertDue(alert));
 
@@ -68,8 +71,14 @@ export function createEngine(initial: Rules) {
     return alert.expiresAt === null ? stale : Math.min(stale, alert.expiresAt);
   }
 
+  const takeInRules = () => ({
+    ...rules,
+    serviceByPlace: (alert: Pick<Alert, 'labels' | 'namespace' | 'service'>) =>
+      serviceByPlace(containment, alert, rules.config.tocsin.enrich.topology.containment.exporters),
+  });
+
   function takeSighting(sighting: Sighting, now: number): void {
-    for (const fired of takeIn(world, rules, sighting, now, schedule)) {
+    for (const fired of takeIn(world, takeInRules(), sighting, now, schedule)) {
       place(world, { correlator, windowMs: rules.windowMs, reopenMs: rules.reopenMs }, fired, now);
     }
   }
@@ -298,6 +307,11 @@ export function createEngine(initial: Rules) {
       if (incident.state.status !== 'resolved') life.touch(world, incident, now);
   }
 
+  /** What runs where from now on: alerts that come later are known by it; what was judged stays as it is. */
+  function contain(next: Containment): void {
+    containment = next;
+  }
+
   /** These rules fired before anything that is known here: their next firing is no first. */
   function know(names: readonly string[]): void {
     for (const name of names) world.rules.set(name, null);
@@ -306,6 +320,7 @@ export function createEngine(initial: Rules) {
   return {
     apply,
     know,
+    contain,
     advance,
     requests,
     assess,

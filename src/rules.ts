@@ -11,7 +11,7 @@ import type { TakeInRules } from './receive/take-in.ts';
 import { type RouteResult, route } from './route/route.ts';
 
 /** The config tree and the fitted models, compiled once for the engine; a reload makes a new one. */
-export type Rules = TakeInRules & {
+export type Rules = Omit<TakeInRules, 'serviceByPlace'> & {
   config: Config;
   policy: Policy;
   models: Models;

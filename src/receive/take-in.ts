@@ -14,6 +14,8 @@ export type TakeInRules = {
   staleAfterMs: number;
   /** Matchers of heartbeats, and after how much silence (ms, null: not watched) the absence is an incident. */
   heartbeats: { match: CompiledMatchers; within: number | null; name: string }[];
+  /** The service of an alert whose labels do not say it, by where its pod belongs; null: as sent. */
+  serviceByPlace: (alert: Pick<SeenAlert, 'labels' | 'namespace' | 'service'>) => string | null;
 };
 
 /** A newly firing episode, to be placed; `previous` is the episode before it, whose incident it may belong to. */
@@ -33,7 +35,9 @@ export function takeIn(
   const fired: Fired[] = [];
   for (const sent of sighting.seen) {
     // Nobody else's tenant: the canary never meets a real alert.
-    const seen = sighting.source === CANARY ? { ...sent, tenant: CANARY } : sent;
+    const own = sighting.source === CANARY ? { ...sent, tenant: CANARY } : sent;
+    const byPlace = rules.serviceByPlace(own);
+    const seen = byPlace === null ? own : { ...own, service: byPlace };
     const key = alertKey({ source: sighting.source, fingerprint: seen.fingerprint });
     const known = world.alerts.get(key) ?? null;
     const heartbeat = rules.heartbeats.find((h) => h.match.matches(seen.labels)) ?? null;

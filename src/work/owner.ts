@@ -1,5 +1,6 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Config } from '../config/schema.ts';
+import type { Containment } from '../domain/containment.ts';
 import type { Effects } from '../domain/effects.ts';
 import { type Facts, noFacts } from '../domain/facts.ts';
 import { type FactSource, gather, type Subject } from '../enrich/gather.ts';
@@ -18,6 +19,8 @@ export type OwnerDeps = {
   rules: () => Rules;
   /** Places facts come from; none configured: incidents are judged in the same commit as their alerts. */
   sources: () => readonly FactSource[];
+  /** What runs where, as learned last. */
+  containment: () => Containment;
   /** Called after a commit that put something into the outbox. */
   onNotifications(): void;
   log: Logger;
@@ -146,6 +149,7 @@ export function createOwner(deps: OwnerDeps): Owner {
     async function step(items: InboxItem[]): Promise<Effects> {
       const { config } = deps.rules();
       const start = performance.now();
+      current.contain(deps.containment());
       for (const item of items) await applyItem(current, item, config);
       current.advance(now());
       for (const id of late) current.refresh(id, now());

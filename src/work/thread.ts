@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
+import { compileContainment, emptyContainment } from '../domain/containment.ts';
 import type { Topology } from '../domain/topology.ts';
 import { loadAnomalyModel } from '../enrich/anomaly/model.ts';
 import { createAnomalyService } from '../enrich/anomaly/service.ts';
@@ -26,7 +27,7 @@ import { createInbox } from '../store/inbox.ts';
 import { listen } from '../store/listen.ts';
 import { openPool } from '../store/pool.ts';
 import { openShard } from '../store/shard.ts';
-import { readLearnedEdges, saveLearnedEdges } from '../store/topology.ts';
+import { readContainment, readLearnedEdges, saveContainment, saveLearnedEdges } from '../store/topology.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, metricsJson, watchEventLoop } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
@@ -71,6 +72,7 @@ async function main(): Promise<void> {
 
   let config: Config = fromTransfer(data.config);
   let learned: Topology | null = null;
+  let containment = emptyContainment();
   let rules: Rules = compileRules(config, models);
   const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
   const painter = createPainter(log);
@@ -112,6 +114,7 @@ async function main(): Promise<void> {
     openShard: () => openShard({ url: data.databaseUrl, name: data.shard, log, auditKey: data.auditKey, now }),
     rules: () => rules,
     sources: () => (config.tocsin.prometheus.length > 0 ? [prometheus, history] : [history]),
+    containment: () => containment,
     onNotifications: delivery.kick,
     log,
     metrics,
@@ -132,6 +135,13 @@ async function main(): Promise<void> {
     ...watched,
     load: () => readLearnedEdges(pool),
     save: (edges) => saveLearnedEdges(pool, edges),
+    containment: {
+      load: () => readContainment(pool),
+      save: (clusters) => saveContainment(pool, clusters),
+      onChange(clusters) {
+        containment = compileContainment(clusters);
+      },
+    },
     onChange(edges) {
       learned = topologyOf(edges);
       rules = compileRules(config, models, { topology: learned });

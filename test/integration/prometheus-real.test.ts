@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { goldenSignals, topologyMappings } from '../../src/config/metric-queries.ts';
+import { type ClusterContainment, compileContainment } from '../../src/domain/containment.ts';
 import { LeadMetrics } from '../../src/domain/metrics.ts';
 import { createDeployWatch } from '../../src/enrich/prometheus/deploy-watch.ts';
 import { filled, narrowed } from '../../src/enrich/prometheus/expression.ts';
@@ -44,6 +45,16 @@ kube_deployment_spec_replicas{namespace="shop",deployment="checkout"} 2
 kube_replicaset_created{namespace="shop",replicaset="checkout-7d9f8c6b5d"} ${Math.floor(Date.now() / 1000) - hour}
 traces_service_graph_request_total{client="frontend",server="checkout"} ${state.bytes}
 traces_service_graph_request_total{client="checkout",server="payment"} ${state.bytes}
+kube_pod_info{namespace="shop",pod="${pod}",node="n1",host_ip="10.0.0.1",created_by_kind="ReplicaSet",created_by_name="checkout-7d9f8c6b5d"} 1
+kube_pod_info{namespace="shop",pod="checkout-7d9f8c6b5d-q9w8c",node="n2",host_ip="10.0.0.2",created_by_kind="ReplicaSet",created_by_name="checkout-7d9f8c6b5d"} 1
+kube_pod_info{namespace="shop",pod="db-0",node="n1",host_ip="10.0.0.1",created_by_kind="StatefulSet",created_by_name="db"} 1
+kube_pod_info{namespace="shop",pod="bare",node="n1",host_ip="10.0.0.1",created_by_kind="<none>",created_by_name="<none>"} 1
+kube_pod_owner{namespace="shop",pod="${pod}",owner_kind="ReplicaSet",owner_name="checkout-7d9f8c6b5d",owner_is_controller="true"} 1
+kube_pod_owner{namespace="shop",pod="checkout-7d9f8c6b5d-q9w8c",owner_kind="ReplicaSet",owner_name="checkout-7d9f8c6b5d",owner_is_controller="true"} 1
+kube_pod_owner{namespace="shop",pod="db-0",owner_kind="StatefulSet",owner_name="db",owner_is_controller="true"} 1
+kube_pod_owner{namespace="shop",pod="bare",owner_kind="<none>",owner_name="<none>",owner_is_controller="<none>"} 1
+kube_replicaset_owner{namespace="shop",replicaset="checkout-7d9f8c6b5d",owner_kind="Deployment",owner_name="checkout"} 1
+kube_replicaset_owner{namespace="shop",replicaset="checkout-5c8d7f6b4c",owner_kind="Deployment",owner_name="checkout"} 1
 `;
 };
 
@@ -201,10 +212,11 @@ describe.skipIf(!installed)('a real Prometheus', () => {
     });
   }, 30_000);
 
-  test('who calls whom is learned', async () => {
+  test('who calls whom is learned, and what runs where', async () => {
     const config = configWith([{ name: 'main', url: prometheus.url }]);
     const { source, close } = sourceFor(config);
     let kept: LearnedEdge[] = [];
+    let places: ClusterContainment[] = [];
     const watch = createTopologyWatch({
       config: () => config,
       servers: source.servers,
@@ -214,6 +226,13 @@ describe.skipIf(!installed)('a real Prometheus', () => {
         kept = edges;
       },
       onChange: () => {},
+      containment: {
+        load: async () => places,
+        save: async (clusters) => {
+          places = clusters;
+        },
+        onChange: () => {},
+      },
       log: { info: () => {}, warn: () => {} },
       now: () => Date.now(),
     });
@@ -227,6 +246,15 @@ describe.skipIf(!installed)('a real Prometheus', () => {
     ]);
     expect(kept[0]!.weight).toBeGreaterThan(0);
     expect(await watch.look()).toBe(false);
+    const checkout = { namespace: 'shop', kind: 'Deployment', name: 'checkout', pods: 2 };
+    const db = { namespace: 'shop', kind: 'StatefulSet', name: 'db', pods: 1 };
+    expect(places).toMatchObject([{ server: 'main', match: {}, workloads: [checkout, db] }]);
+    const known = compileContainment(places);
+    expect(known.onNode('main', 'n1')).toEqual([
+      { workload: checkout, pods: 1 },
+      { workload: db, pods: 1 },
+    ]);
+    expect(known.workloadOf({ labels: { pod: 'checkout-7d9f8c6b5d-x2x4k' }, namespace: 'shop' })).toEqual(checkout);
     close();
   }, 30_000);
 
