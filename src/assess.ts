@@ -1,7 +1,7 @@
 import { conclude, type Judgement } from './assess/conclude.ts';
 import { document } from './assess/document.ts';
 import { servicesOf, speaking } from './assess/speaking.ts';
-import { endedWhileHeld, verdictFacts } from './assess/verdict.ts';
+import { endedWhileHeld, verdictFacts, worthFacts } from './assess/verdict.ts';
 import { routeFor, type Weights, weigh } from './assess/weigh.ts';
 import { pointOf } from './correlate/place.ts';
 import type { Alert } from './domain/alert.ts';
@@ -46,7 +46,8 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
   const services = servicesOf(members);
   const declared = state.declared?.service ? [{ service: state.declared.service, namespace: null }] : [];
   const affected = services.length > 0 ? services : declared;
-  const end = state.resolvedAt ?? now;
+  const names = affected.map((s) => s.service);
+  const over = state.status === 'resolved';
 
   const deploys = suspectDeploys([...world.deploys, ...facts.deploys], affected, graph, state.startedAt);
   const ranked =
@@ -70,13 +71,15 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     notes,
     degraded: unpriced,
   } = assessImpact({
-    services: affected.map((s) => s.service),
+    services: names,
+    suspect: causes[0] && causes[0].confidence !== 'low' ? causes[0].service : null,
     severity,
     catalogue: policy.catalogue,
     graph,
     facts,
     startedAt: state.startedAt,
-    now: end,
+    now: state.resolvedAt ?? now,
+    over,
   });
   const assigned = state.assignee && 'team' in state.assignee ? state.assignee.team : (state.declared?.team ?? null);
   const recommendations = recommend({
@@ -86,19 +89,17 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     patterns: policy.patterns,
     catalogue: policy.catalogue,
   });
-  const names = affected.map((s) => s.service);
   const weights: Weights = {
     severity,
-    tier: tierOf(names, policy.catalogue),
-    size: { services: affected.length, alerts: incident.firing },
+    tier: tierOf(impact.affectedServices, policy.catalogue),
     impact,
+    openPriority: over ? ((incident.doc?.priority ?? null) as Weights['openPriority']) : null,
     labels: lead?.labels ?? {},
     service: causes[0]?.service ?? lead?.service ?? declared[0]?.service ?? null,
     assignedTeam: assigned,
     tenant: state.tenant,
-    suspect: causes[0]?.probability ?? null,
-    hasAction: recommendations.length > 0,
-    decide: verdictFacts(world, incident, alerts, names, now),
+    worth: worthFacts(world, rules, incident, alerts, causes[0]?.probability ?? null, now),
+    decide: verdictFacts(world, rules, incident, alerts, names, causes, now),
   };
   const { priority, priorityReasons, routed, worth, ...weighed } = weigh(weights, policy);
   const decided = endedWhileHeld(incident, worth.value) ?? weighed.decided;

@@ -52,8 +52,8 @@ export function compileRules(
     const { doc, state } = incident;
     const assigned = state.assignee && 'team' in state.assignee ? state.assignee.team : (state.declared?.team ?? null);
     const suspect = doc?.rootCauses[0]?.service ?? doc?.lead.service ?? state.declared?.service ?? null;
-    const impact = doc ? { priority: doc.priority, impact: doc.impact } : {};
-    return route({ labels: doc?.lead.labels ?? {}, service: suspect, assignedTeam: assigned, ...impact }, policy);
+    const weighed = doc ? { weighed: { severity: doc.severity, priority: doc.priority, impact: doc.impact } } : {};
+    return route({ labels: doc?.lead.labels ?? {}, service: suspect, assignedTeam: assigned, ...weighed }, policy);
   }
 
   const timers = (): TimerRules => ({
@@ -66,8 +66,8 @@ export function compileRules(
         addresses: policy.routing.addresses,
         schedules: config.routing.schedules,
         now,
-        // Every step that comes due is later than the first notification, so the teams that impact adds are told too.
-        extraTeams: routed.impactTeams,
+        // Every step that comes due is later than the first notification, so whom impact adds is told too.
+        extra: routed.impactTeams,
       });
     },
     fallback: (incident) => routeOf(incident).fallback,

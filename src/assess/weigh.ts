@@ -7,7 +7,8 @@ import type { Reason } from '../domain/reason.ts';
 import type { Severity } from '../domain/severity.ts';
 import { type RouteInput, type RouteResult, route } from '../route/route.ts';
 import { logTarget } from '../route/targets.ts';
-import { type Actionability, actionability, type Priority, priorityOf } from '../score/priority.ts';
+import { type Actionability, actionability, type WorthFacts } from '../score/actionability.ts';
+import { type Priority, priorityOf } from '../score/priority.ts';
 
 /**
  * Everything that priority, route and verdict hang on, apart from the policy. Kept with the decision: a record of it is enough
@@ -17,18 +18,18 @@ export type Weights = {
   severity: Severity;
   /** The most important tier among the affected services; null when none is declared. */
   tier: number | null;
-  size: { services: number; alerts: number };
   impact: Impact;
+  /** The priority it had last while it was open, once it is over; else null. */
+  openPriority: Priority | null;
   /** The lead's labels as sent, and the suspected service: what the route is chosen by. */
   labels: Labels;
   service: string | null;
   assignedTeam: string | null;
   tenant: string;
-  /** Probability of the top suspect; null when there is none. */
-  suspect: number | null;
-  hasAction: boolean;
+  /** What waking somebody for it may be worth, apart from severity, tier and customers. */
+  worth: WorthFacts;
   /** What the verdict looks at beside all that. */
-  decide: Omit<DecideInput, 'alerts' | 'severity' | 'team' | 'unknownOwner' | 'actionability'> & {
+  decide: Omit<DecideInput, 'alerts' | 'severity' | 'team' | 'unknownOwner' | 'priority' | 'worth'> & {
     alerts: readonly (DecideAlert & { startsAt: number })[];
   };
 };
@@ -43,21 +44,26 @@ export type Weighed = {
 
 /** Priority, then route, then what waking somebody is worth, then the verdict: each may look at those before it. */
 export function weigh(input: Weights, policy: Policy): Weighed {
-  const { severity, tier, size, impact } = input;
-  const { priority, reasons } = priorityOf({ severity, tier, size, impact });
+  const { severity, tier, impact } = input;
+  const { priority, reasons } = priorityFor(input, policy);
   const { labels, service, assignedTeam } = input;
-  const routed = routeFor(input.tenant, policy, { labels, service, assignedTeam, priority, impact });
+  const weighed = { severity, priority, impact };
+  const routed = routeFor(input.tenant, policy, { labels, service, assignedTeam, weighed });
   const { unknownOwner, primaryTeam: team } = routed;
-  const { suspect, hasAction } = input;
-  const worth = actionability({
-    severity,
-    customerImpact: impact.customerImpact,
-    suspect,
-    hasAction,
-    unknownOwner,
-  });
-  const decided = decide({ ...input.decide, severity, team, unknownOwner, actionability: worth.value }, policy);
+  const worth = actionability({ ...input.worth, severity, tier, customerImpact: impact.customerImpact });
+  const decided = decide({ ...input.decide, severity, team, unknownOwner, priority, worth }, policy);
   return { priority, priorityReasons: reasons, routed, worth, decided };
+}
+
+/** The points of the moment; an incident that is over keeps the priority that it had, for it was no less urgent in hindsight. */
+function priorityFor(
+  { severity, tier, impact, openPriority }: Weights,
+  policy: Policy,
+): { priority: Priority; reasons: Reason[] } {
+  const { priority, reasons } = priorityOf({ severity, tier, impact }, policy.priority);
+  if (openPriority === null || openPriority >= priority) return { priority, reasons };
+  const kept = { code: 'kept', text: `It was P${openPriority} while it was open` };
+  return { priority: openPriority, reasons: [...reasons, kept] };
 }
 
 /** The route of the lead; the canary's round ends in the log and wakes nobody. */

@@ -336,6 +336,34 @@ export const TocsinFile = z.strictObject({
       overrides: z.array(z.strictObject({ match: Match, mode: Mode })).default([]),
     })
     .prefault({}),
+  kill_switch: z
+    .strictObject({
+      latency: Duration.prefault('5m').describe(
+        'it trips when a change has waited for its verdict for longer; 0: never',
+      ),
+      criticals: z
+        .strictObject({
+          share: z.number().gt(0).max(1).default(0.5),
+          at_least: z.int().min(1).default(5),
+          within: LongerThanZero.prefault('10m'),
+        })
+        .prefault({})
+        .describe(
+          'it trips when policy would hold back more than this share of the critical incidents that began within the time, and at least so many',
+        ),
+    })
+    .prefault({}),
+  digest: z
+    .strictObject({
+      at: z
+        .union([ClockTime, z.literal('off')], {
+          error: 'this is not a time of day; write for example "09:00", or off',
+        })
+        .default('09:00')
+        .describe('when each team gets the list of what was held back since the last one; nothing held back, nothing sent'),
+      time_zone: TimeZone.default('UTC'),
+    })
+    .prefault({}),
   retention: z
     .strictObject({
       deliveries: LongerThanZero.prefault('30d'),
@@ -620,6 +648,8 @@ export const RoutingFile = z.strictObject({
 });
 export type RoutingFile = z.infer<typeof RoutingFile>;
 
+const share = z.number().min(0).max(1);
+
 export const SuppressionFile = z.strictObject({
   maintenance_windows: z
     .array(
@@ -663,6 +693,75 @@ export const SuppressionFile = z.strictObject({
     .default([])
     .describe('outside these hours what matches waits for the next morning'),
   floors: z.array(z.strictObject({ match: Match })).default([]),
+  actionability: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      threshold: share.default(0.7).describe('an incident worth less than this is held back'),
+      for: LongerThanZero.prefault('4h').describe('what still fires so long after it came notifies all the same'),
+      overrides: z
+        .array(
+          z.strictObject({
+            match: Match,
+            enabled: z.boolean().optional(),
+            threshold: share.optional(),
+            for: LongerThanZero.optional(),
+          }),
+        )
+        .default([]),
+    })
+    .prefault({})
+    .describe('how much it is worth to wake somebody, 0 to 1, as learned: models/actionability.card.md'),
+  transient: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      share: share.default(0.8).describe('share of the lone firings of a rule that ended soon and by themselves'),
+      firings: z.number().min(1).default(5).describe('measured on at least so many'),
+      within: LongerThanZero.prefault('5m').describe('what is soon; one that still fires then notifies'),
+      overrides: z
+        .array(
+          z.strictObject({
+            match: Match,
+            enabled: z.boolean().optional(),
+            share: share.optional(),
+            firings: z.number().min(1).optional(),
+            within: LongerThanZero.optional(),
+          }),
+        )
+        .default([]),
+    })
+    .prefault({})
+    .describe('rules that usually end by themselves wait for it'),
+  flapping: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      window: LongerThanZero.prefault('1h'),
+      enter: z.int().min(2).max(30).default(5).describe('an alert with so many changes within the window flaps'),
+      leave: z.int().min(0).max(29).default(2).describe('it is calm again when so few are left; below `enter`'),
+      remind: LongerThanZero.prefault('4h').describe('what flaps on notifies again after this long'),
+      overrides: z
+        .array(z.strictObject({ match: Match, enabled: z.boolean().optional(), remind: LongerThanZero.optional() }))
+        .default([]),
+    })
+    .prefault({})
+    .describe('one message, then silence until it is calm'),
+  symptoms: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      for: LongerThanZero.prefault('30m').describe('a symptom that still fires then notifies'),
+      overrides: z
+        .array(z.strictObject({ match: Match, enabled: z.boolean().optional(), for: LongerThanZero.optional() }))
+        .default([]),
+    })
+    .prefault({})
+    .describe('what stands on the suspect of an incident that somebody was told of'),
+  budget: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      per_hour: z.int().min(1).default(10).describe('new messages a team gets in an hour; the rest is one digest'),
+      from_priority: z.int().min(1).max(5).default(3).describe('more urgent ones are exempt, and so are floors'),
+      teams: z.record(z.string(), z.int().min(1)).default({}).describe('another number for one team'),
+    })
+    .prefault({}),
 });
 export type SuppressionFile = z.infer<typeof SuppressionFile>;
 

@@ -1,4 +1,4 @@
-import type { Config, Service } from '../config/schema.ts';
+import type { Config, RoutingFile, Service } from '../config/schema.ts';
 import { type CompiledMatchers, compileMatchers } from '../route/matchers.ts';
 import { compileRouting, type RoutingPolicy } from '../route/tree.ts';
 import { compilePatterns, type Pattern } from '../score/recommend.ts';
@@ -15,6 +15,8 @@ export type Policy = {
   /** Names the tree on every message and decision. */
   hash: string;
   routing: RoutingPolicy;
+  /** The points that make the priority. */
+  priority: RoutingFile['priority'];
   catalogue: Catalogue;
   patterns: readonly Pattern[];
   suppression: SuppressionPolicy;
@@ -29,6 +31,7 @@ export function compilePolicy(config: Config, { assumeSecrets = false }: { assum
   return {
     hash: config.hash,
     routing: compileRouting(config, assumeSecrets),
+    priority: config.routing.priority,
     catalogue: new Map(Object.entries(config.business.services)),
     patterns: compilePatterns(config.patterns.patterns),
     suppression: compileSuppression(config),

@@ -27,12 +27,18 @@ export type RootCause = z.infer<typeof RootCause>;
 
 const risk = z.enum(['high', 'medium', 'low', 'unknown']);
 
-/** Money is per `currency`; of several currencies it is null with a reason, never added up. */
+/**
+ * Money is in `currency`; of several currencies it is null with a reason, never added up. `totalRevenueImpact` is what is
+ * expected in all, or the loss so far once the incident has outlasted that, or at most lost when it is over.
+ */
 export const Impact = z.object({
   revenuePerHour: z.number().nullable(),
   currency: z.string().nullable(),
   totalRevenueImpact: z.number().nullable(),
+  /** Those with an alert, then those expected to follow. */
   affectedServices: z.array(z.string()),
+  /** Those of `affectedServices` that have no alert yet; absent in records of older releases. */
+  expectedServices: z.array(z.string()).optional(),
   affectedUsers: z.number().nullable(),
   customerImpact: z.enum(['none', 'low', 'medium', 'high']).nullable(),
   regulatoryRisk: z.boolean(),

@@ -31,6 +31,9 @@ function combine(facts: Facts, part: Partial<Facts>): void {
   facts.serviceMetrics.push(...(part.serviceMetrics ?? []));
   facts.degraded.push(...(part.degraded ?? []));
   facts.duration = part.duration ?? facts.duration;
+  facts.spread = part.spread ?? facts.spread;
+  Object.assign(facts.users, part.users);
+  Object.assign(facts.burn, part.burn);
   facts.firstEver = part.firstEver ?? facts.firstEver;
   Object.assign(facts.lead, part.lead ?? {});
 }

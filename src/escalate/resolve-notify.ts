@@ -13,8 +13,8 @@ export type NotifyContext = {
   schedules: RoutingFile['schedules'];
   /** Epoch ms: who is on call is asked for this moment. */
   now: number;
-  /** Teams that impact adds. */
-  extraTeams?: readonly string[];
+  /** Whom impact adds, as words of a step. */
+  extra?: readonly string[];
 };
 
 export type Notified = {
@@ -45,7 +45,11 @@ export function resolveNotify(notify: readonly string[], context: NotifyContext)
     if ('person' in found) result.people.push(found.person);
     if (add(found, context, result)) result.reached = true;
   }
-  for (const team of context.extraTeams ?? []) add({ team }, context, result);
+  for (const word of context.extra ?? []) {
+    const found = whoIs(word, context);
+    if ('said' in found) result.said.push(found.said);
+    else add(found, context, result);
+  }
   return {
     ...result,
     targets: union(result.targets),

@@ -1,8 +1,9 @@
 import type { Labels } from '../domain/alert.ts';
-import type { Impact, Routing } from '../domain/incident.ts';
+import type { Routing } from '../domain/incident.ts';
 import type { Target } from '../domain/notification.ts';
+import { byImpact, type Weighed } from './by-impact.ts';
 import { logTarget, targetLabel, targetsOf, type Unusable, union } from './targets.ts';
-import type { ImpactTeam, RouteNode, RoutingPolicy } from './tree.ts';
+import type { RouteNode, RoutingPolicy } from './tree.ts';
 
 /** What a route is chosen by. */
 export type RouteInput = {
@@ -12,9 +13,8 @@ export type RouteInput = {
   service: string | null;
   /** A person assigned the incident to this team, or declared it for this team; wins over the tree. */
   assignedTeam?: string | null;
-  /** For `impact_teams`; left out (as by `routes test`) no team is added. */
-  priority?: number;
-  impact?: Pick<Impact, 'revenuePerHour' | 'regulatoryRisk'>;
+  /** For `by_impact`; left out (as by `routes test`) nobody is added. */
+  weighed?: Weighed;
 };
 
 export type RouteResult = {
@@ -30,9 +30,9 @@ export type RouteResult = {
   /** The first route's channels, for the `team` of an escalation step. */
   channels: string[];
   escalationPolicy: string | null;
-  /** Teams that impact adds from the escalation's second step on. */
+  /** Whom impact adds from the escalation's second step on, as words of a step: `team:sre`, `schedule:secondary`. */
   impactTeams: string[];
-  /** Teams told after the first step, the policy's and impact's, for people to see. */
+  /** Teams told after the first step, the policy's and impact's, for people to see; a schedule or person with its kind. */
   escalationTeams: string[];
   /** Minutes from the first notification to the policy's next step as impact shortens it; null when there is none. */
   autoEscalateMinutes: number | null;
@@ -65,13 +65,12 @@ export function route(input: RouteInput, policy: RoutePolicies): RouteResult {
   const found = union(reached.flatMap((r) => r.targets));
   const targets = found.length > 0 ? found : [logTarget];
 
-  const added = routing.impactTeams.filter((entry) => applies(entry, input));
-  const impactTeams = [...new Set(added.map((entry) => entry.team))].filter((team) => team !== primaryTeam);
-  const waits = added.flatMap((entry) => (entry.auto_escalate === undefined ? [] : [entry.auto_escalate]));
-
-  const steps = stepsOf(first.escalation, routing);
+  const added = input.weighed ? byImpact(input.weighed, routing.byImpact) : { add: [], wait: null };
+  const { steps, goesOn } = stepsOf(first.escalation, routing);
+  // Without a step after the first nobody would ever tell them: then none is promised.
+  const impactTeams = goesOn ? added.add.filter((word) => word !== `team:${primaryTeam}`) : [];
   const laterTeams = steps.slice(1).flatMap((step) => step.notify.filter((who) => who.startsWith('team:')));
-  const wait = steps[1] === undefined ? null : Math.min(steps[1].after, ...waits);
+  const wait = steps[1] === undefined ? null : Math.min(steps[1].after, added.wait ?? steps[1].after);
 
   return {
     primaryTeam,
@@ -82,9 +81,9 @@ export function route(input: RouteInput, policy: RoutePolicies): RouteResult {
     channels: [...first.channels],
     escalationPolicy: steps.length === 0 ? null : first.escalation,
     impactTeams,
-    escalationTeams: [...new Set([...laterTeams.map((who) => who.slice('team:'.length)), ...impactTeams])].filter(
-      (team) => team !== primaryTeam,
-    ),
+    escalationTeams: [...new Set([...laterTeams, ...impactTeams])]
+      .map((word) => (word.startsWith('team:') ? word.slice('team:'.length) : word))
+      .filter((team) => team !== primaryTeam),
     autoEscalateMinutes: wait === null ? null : wait / 60_000,
     path: matched.map((node) => [...node.path]),
     unusable: reached.flatMap((r) => r.unusable),
@@ -118,21 +117,20 @@ function teamOf(
   return { team: routing.defaultTeam, from: 'default' };
 }
 
-/** The policy's steps with the leading ones at `0s` taken as the first: they are the first notification. */
-function stepsOf(name: string | null, routing: RoutingPolicy): { after: number; notify: readonly string[] }[] {
+/**
+ * The policy's steps with the leading ones at `0s` taken as the first: they are the first notification. `goesOn`: somebody is
+ * told after it, by a later step or another round.
+ */
+function stepsOf(
+  name: string | null,
+  routing: RoutingPolicy,
+): { steps: { after: number; notify: readonly string[] }[]; goesOn: boolean } {
   const policy = name !== null && Object.hasOwn(routing.escalation, name) ? routing.escalation[name] : undefined;
-  if (!policy) return [];
+  if (!policy) return { steps: [], goesOn: false };
   const atOnce = policy.steps.filter((step) => step.after === 0);
   const later = policy.steps.filter((step) => step.after > 0);
-  return [{ after: 0, notify: atOnce.flatMap((step) => step.notify) }, ...later];
-}
-
-function applies(entry: ImpactTeam, { priority, impact }: RouteInput): boolean {
-  if (priority === undefined || impact === undefined) return false;
-  if (entry.min_priority !== undefined && priority > entry.min_priority) return false;
-  if (entry.regulatory !== undefined && impact.regulatoryRisk !== entry.regulatory) return false;
-  const revenue = impact.revenuePerHour;
-  return entry.revenue_per_hour === undefined || (revenue !== null && revenue >= entry.revenue_per_hour);
+  const steps = [{ after: 0, notify: atOnce.flatMap((step) => step.notify) }, ...later];
+  return { steps, goesOn: later.length > 0 || policy.repeat > 0 };
 }
 
 /** The part of a route that the incident document shows. */

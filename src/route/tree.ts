@@ -1,4 +1,5 @@
 import type { Config, Route } from '../config/schema.ts';
+import { compileByImpact, type ImpactRouting } from './by-impact.ts';
 import { type CompiledMatchers, compileMatchers } from './matchers.ts';
 import { type AddressBook, addressBook } from './targets.ts';
 
@@ -14,16 +15,13 @@ export type RouteNode = {
   path: readonly string[];
 };
 
-/** A team that impact adds to an escalation; every criterion given must hold. Times in ms, money per hour. */
-export type ImpactTeam = Config['routing']['impact_teams'][number];
-
 export type EscalationPolicies = Config['routing']['escalation_policies'];
 
 export type RoutingPolicy = {
   root: RouteNode;
   defaultTeam: string;
   addresses: AddressBook;
-  impactTeams: readonly ImpactTeam[];
+  byImpact: ImpactRouting;
   escalation: EscalationPolicies;
 };
 
@@ -43,7 +41,7 @@ export function compileRouting(config: Config, assumeSecrets: boolean): RoutingP
     root: { ...root, children: compileChildren(routes, root, '') },
     defaultTeam: default_team,
     addresses: addressBook(config, assumeSecrets),
-    impactTeams: config.routing.impact_teams,
+    byImpact: compileByImpact(config.routing),
     escalation: config.routing.escalation_policies,
   };
 }

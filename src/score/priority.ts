@@ -1,80 +1,65 @@
-import type { Service } from '../config/schema.ts';
+import type { RoutingFile, Service } from '../config/schema.ts';
 import type { Impact } from '../domain/incident.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Severity } from '../domain/severity.ts';
 
 export type Priority = 1 | 2 | 3 | 4 | 5;
 
-type PriorityImpact = Pick<Impact, 'customerImpact' | 'regulatoryRisk' | 'slaBreachRisk' | 'cascadeRisk'>;
+/** Points and thresholds, as routing.yaml has them under `priority`. */
+export type PointsTable = RoutingFile['priority'];
 
 export type PriorityInput = {
   severity: Severity;
   /** The most important (smallest) tier among the affected services; null when none is declared. */
   tier: number | null;
-  size: { services: number; alerts: number };
-  impact: PriorityImpact;
+  impact: Pick<Impact, 'totalRevenueImpact' | 'currency' | 'affectedUsers' | 'slaBreachRisk'>;
 };
 
 /**
- * The first guess, by what the sender said and the service's tier; P1 is the most urgent. Tier unknown counts as 2: when in
- * doubt, rather too urgent.
- *
- * |          | tier 1 | 2 | 3 | 4 | 5 | unknown |
- * |----------|--------|---|---|---|---|---------|
- * | critical | P1     | 1 | 2 | 2 | 3 | 1       |
- * | high     | P2     | 2 | 3 | 3 | 4 | 2       |
- * | medium   | P3     | 3 | 4 | 4 | 4 | 3       |
- * | low      | P4     | 4 | 4 | 5 | 5 | 4       |
- * | info     | P5     | 5 | 5 | 5 | 5 | 5       |
+ * Priority 1 (most urgent) to 5 with its reasons: the points of severity, revenue impact, affected users, the risk to an
+ * objective and the tier, added up and held against `at_least`. Of rows the one with the largest `over` that the figure is
+ * over counts; a figure that nobody knows gives no points.
  */
-const table: Record<Severity, readonly Priority[]> = {
-  critical: [1, 1, 2, 2, 3],
-  high: [2, 2, 3, 3, 4],
-  medium: [3, 3, 4, 4, 4],
-  low: [4, 4, 4, 5, 5],
-  info: [5, 5, 5, 5, 5],
-};
-
-/** From here on an incident is wide whatever its alerts say of themselves. */
-const [WIDE_SERVICES, WIDE_ALERTS] = [5, 50];
-
-/**
- * Priority 1 (most urgent) to 5, with its reasons: the table above, one step up when the incident is wide (5 services or 50
- * firing alerts), one step up when its impact is high (customers, regulation, error budget or spread). `info` never rises.
- */
-export function priorityOf({ severity, tier, size, impact }: PriorityInput): { priority: Priority; reasons: Reason[] } {
-  const column = Math.min(Math.max(tier ?? 2, 1), 5) - 1;
-  const base = table[severity][column]!;
-  const of = tier === null ? 'a service whose tier is not declared' : `a tier ${tier} service`;
-  const reasons: Reason[] = [{ code: 'severity-and-tier', text: `Severity ${severity} on ${of} is P${base}` }];
-  if (severity === 'info') return { priority: base, reasons };
-
-  let priority: number = base;
-  const raise = (code: string, text: string): void => {
-    if (priority === 1) return;
-    priority -= 1;
-    reasons.push({ code, text: `${text}: up to P${priority}` });
+export function priorityOf(
+  { severity, tier, impact }: PriorityInput,
+  table: PointsTable,
+): { priority: Priority; points: number; reasons: Reason[] } {
+  const reasons: Reason[] = [];
+  let points = 0;
+  const give = (code: string, text: string, more: number): void => {
+    if (more === 0) return;
+    points += more;
+    reasons.push({ code, text: `${text}: ${more} points` });
   };
-  if (size.services >= WIDE_SERVICES || size.alerts >= WIDE_ALERTS)
-    raise('wide', `${size.alerts} alerts on ${size.services} services`);
-  const high = highImpact(impact);
-  if (high.length > 0) raise('impact', `High impact (${high.join(', ')})`);
-  return { priority: priority as Priority, reasons };
+  const { totalRevenueImpact: revenue, currency, affectedUsers, slaBreachRisk } = impact;
+  const money = (amount: number): string => (currency === null ? `${amount}` : `${amount} ${currency}`);
+  give('severity', `Severity ${severity}`, table.severity[severity]);
+  const earning = highest(table.revenue_impact, revenue);
+  if (earning) give('revenue', `Revenue impact ${money(revenue!)}, over ${money(earning.over)}`, earning.points);
+  const using = highest(table.users, affectedUsers);
+  if (using) give('users', `${affectedUsers} users, over ${using.over}`, using.points);
+  if (slaBreachRisk !== 'unknown')
+    give('sla', `SLO breach risk ${slaBreachRisk}`, table.sla_breach_risk[slaBreachRisk]);
+  if (tier !== null) give('tier', `Tier ${tier}`, table.tier[tier as Priority] ?? 0);
+
+  const level = ([1, 2, 3, 4] as const).find((one) => points >= table.at_least[one]);
+  const why =
+    level === undefined ? `fewer than the ${table.at_least[4]} of P4` : `P${level} takes ${table.at_least[level]}`;
+  reasons.push({ code: 'points', text: `${points} points in all make P${level ?? 5}: ${why}` });
+  return { priority: level ?? 5, points, reasons };
+}
+
+/** The row with the largest `over` that the figure is over; exactly that much is not over it. */
+function highest(rows: PointsTable['users'], figure: number | null): PointsTable['users'][number] | null {
+  if (figure === null) return null;
+  const over = rows.filter((row) => figure > row.over);
+  return over.reduce<(typeof over)[number] | null>((best, row) => (best && best.over >= row.over ? best : row), null);
 }
 
 /** The most important tier (1 is the highest) declared among these services, or null. */
 export function tierOf(services: readonly string[], catalogue: ReadonlyMap<string, Service>): number | null {
   const tiers = services.flatMap((service) => catalogue.get(service)?.tier ?? []);
   return tiers.length === 0 ? null : Math.min(...tiers);
-}
-
-function highImpact({ customerImpact, regulatoryRisk, slaBreachRisk, cascadeRisk }: PriorityImpact): string[] {
-  const found: string[] = [];
-  if (customerImpact === 'high') found.push('customers');
-  if (regulatoryRisk) found.push('regulation');
-  if (slaBreachRisk === 'high') found.push('error budget');
-  if (cascadeRisk === 'high') found.push('may spread');
-  return found;
 }
 
 export type ActionabilityInput = {

@@ -36,7 +36,7 @@ const everything = {
 
 function resolve(
   notify: string[],
-  given: { channels?: object; on?: string[]; extraTeams?: string[]; unset?: string[] } = {},
+  given: { channels?: object; on?: string[]; extra?: string[]; unset?: string[] } = {},
 ) {
   const names = ['SLACK', 'PD_PAYMENTS', 'PD_ANA'].filter((name) => !given.unset?.includes(name));
   const config: Config = {
@@ -57,7 +57,7 @@ function resolve(
     addresses: addressBook(config, false),
     schedules: config.routing.schedules,
     now: NOON,
-    extraTeams: given.extraTeams ?? [],
+    extra: given.extra ?? [],
   });
   return { ...rest, targets: targets.map((t) => `${t.channel}:${t.address}`) };
 }
@@ -89,7 +89,7 @@ describe('the words of a step', () => {
   });
 
   test('teams that impact adds are told as well', () => {
-    expect(resolve(['person:ana'], { on: ['email'], extraTeams: ['legal'] }).targets).toEqual([
+    expect(resolve(['person:ana'], { on: ['email'], extra: ['team:legal'] }).targets).toEqual([
       'email:ana@example.com',
       'email:legal@example.com',
     ]);
@@ -138,7 +138,7 @@ describe('who cannot be reached', () => {
   });
 
   test('teams added by impact do not hide that the step itself reached nobody', () => {
-    const added = resolve(['schedule:future'], { extraTeams: ['legal'] });
+    const added = resolve(['schedule:future'], { extra: ['team:legal'] });
     expect(added.reached).toBe(false);
     expect(added.targets).toEqual(['email:legal@example.com']);
   });
