@@ -3,14 +3,15 @@ import { subjectOf } from './assess/speaking.ts';
 import { assess as judge } from './assess.ts';
 import { createCorrelator } from './correlate/correlator.ts';
 import * as life from './correlate/life.ts';
-import { place, pointOf } from './correlate/place.ts';
+import * as people from './correlate/people.ts';
+import { place, pointOf, takes } from './correlate/place.ts';
 import type { ServiceGraph } from './correlate/types.ts';
 import type { Action } from './domain/action.ts';
 import { type Alert, alertKey, episodeKey } from './domain/alert.ts';
 import { type Containment, emptyContainment, serviceByPlace } from './domain/containment.ts';
 import type { Deploy } from './domain/deploy.ts';
 import { createDueQueue } from './domain/due-queue.ts';
-import type { Effects, QuarantineRecord } from './domain/effects.ts';
+import type { Effects, LinkRecord, QuarantineRecord } from './domain/effects.ts';
 import type { Facts } from './domain/facts.ts';
 import { emptyEffects, emptyWorld, type LiveIncident, type World } from './domain/world.ts';
 import type { Subject } from './enrich/gather.ts';
@@ -120,11 +121,18 @@ export function createEngine(initial: Rules) {
     world.out.ledger.quarantined += records.length;
   }
 
+  /** What a person said of a pair: the correlator looks elsewhere at once, and the incidents themselves are held to it. */
+  function link(record: LinkRecord): void {
+    correlator.link(record);
+    people.link(world, record);
+  }
+
   const responses = () => ({
     routing: rules.config.routing,
     escalateNow: (incident: LiveIncident, by: string, now: number) =>
       escalateNow(world, timerRules(), incident, by, now),
-    link: correlator.link,
+    link,
+    models: { correlation: rules.models.correlation.version, causes: rules.models.causes.version },
     merged: correlator.merged,
     moved: correlator.moved,
   });
@@ -261,7 +269,7 @@ export function createEngine(initial: Rules) {
     world.silences = restored.silences;
     know(restored.rules);
     correlator.loadMemory(restored.memory);
-    for (const link of restored.links) correlator.link(link);
+    restored.links.forEach(link);
     for (const record of restored.heartbeats)
       world.heartbeats.set(record.key, { ...record, lastSeenAt: graceful(record, now) });
     for (const { state, doc } of restored.incidents) {
@@ -292,8 +300,9 @@ export function createEngine(initial: Rules) {
       if (alert.fireVerdict === null) incident.pending.push({ alert, change: 'fire' });
       if (alert.status === 'resolved' && alert.resolveVerdict === null)
         incident.pending.push({ alert, change: 'resolve' });
-      if (now - alert.receivedAt < KEEP_MS && incident.state.status !== 'resolved')
-        correlator.assigned(pointOf(alert), incident.state.id);
+      // Members of what may still take alerts, however old and also just resolved: a re-fire finds its way back.
+      const recent = now - alert.receivedAt < KEEP_MS && incident.state.status !== 'resolved';
+      if (recent || takes(incident, rules, now)) correlator.assigned(pointOf(alert), incident.state.id);
     }
     for (const incident of world.incidents.values())
       if (incident.pending.length > 0) world.dirty.add(incident.state.id);

@@ -98,6 +98,7 @@ export function conclude(
       routing: doc.routing,
       route: { path: routed.path, teamFrom: routed.teamFrom, unusable: routed.unusable },
       degraded: doc.degraded,
+      models: { correlation: rules.models.correlation.version, causes: rules.models.causes.version },
       parts,
       weights: weights && recordWeights(weights),
     },

@@ -2,6 +2,7 @@ import { type Alert, episodeKey } from '../domain/alert.ts';
 import { CANARY } from '../domain/canary.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as life from './life.ts';
+import * as people from './people.ts';
 import type { Correlator, Earlier, Point } from './types.ts';
 
 export type PlaceRules = {
@@ -31,8 +32,9 @@ export const pointOf = (alert: Alert): Point => ({
 });
 
 /**
- * Puts one newly firing alert into its incident: the one the correlator finds, which for an alert that fires again may be
- * that of its last episode, else a new one. Merges whatever the alert showed to be one story.
+ * Puts one newly firing alert into its incident: where a person put it, else the one the correlator finds, which for an
+ * alert that fires again may be that of its last episode, else a new one. Merges whatever the alert showed to be one story,
+ * unless a person keeps a part of it apart.
  */
 export function place(
   world: World,
@@ -50,18 +52,19 @@ export function place(
     return incident;
   }
   const placement = correlator.place(point, now, previous && earlierOf(world, rules, alert, previous, now));
-  let home = placement.incidentId ? life.living(world, placement.incidentId) : null;
-  if (home && !takes(home, rules, now)) home = null;
+  const fits = (incident: LiveIncident | null): incident is LiveIncident =>
+    incident !== null && takes(incident, rules, now) && !people.separated(world, alert, incident);
+  const found = placement.incidentId ? life.living(world, placement.incidentId) : null;
+  const bound = people.togetherWith(world, alert, (id) => life.living(world, id)).find(fits) ?? null;
+  const home = bound ?? (fits(found) ? found : null);
   const others = placement.merges
     .map((m) => ({ incident: life.living(world, m.incidentId), reason: m.reason }))
-    .filter(
-      (m): m is { incident: LiveIncident; reason: string } => m.incident !== null && takes(m.incident, rules, now),
-    );
+    .filter((m): m is { incident: LiveIncident; reason: string } => fits(m.incident));
 
   let incident =
     home ?? others[0]?.incident ?? life.open(world, point.key, alert.tenant, alert.startsAt, now, fired.trace);
   for (const { incident: other, reason } of others) {
-    if (other === incident) continue;
+    if (other === incident || people.keptApart(world, incident, other)) continue;
     const elder = life.elderOf(incident, other);
     const younger = elder === incident ? other : incident;
     if (elder.state.status === 'resolved' && younger.firing > 0)
@@ -75,7 +78,8 @@ export function place(
   life.join(world, incident, alert, now);
   if (!world.rules.has(alert.alertname)) world.rules.set(alert.alertname, incident.state.id);
   correlator.assigned(point, incident.state.id);
-  life.markAlert(world, alert, { why: placement.why });
+  const note = bound && bound !== found ? 'A person put these alerts together.' : placement.why.note;
+  life.markAlert(world, alert, { why: { ...placement.why, note } });
   return incident;
 }
 
@@ -90,7 +94,7 @@ function earlierOf(world: World, rules: PlaceRules, alert: Alert, previous: Aler
 }
 
 /** Whether an incident still takes alerts: open and not quiet for longer than the window, or resolved only just now. */
-function takes(incident: LiveIncident, rules: PlaceRules, now: number): boolean {
+export function takes(incident: LiveIncident, rules: Pick<PlaceRules, 'windowMs' | 'reopenMs'>, now: number): boolean {
   const { state } = incident;
   if (state.mergedInto) return false;
   if (state.status === 'resolved') return state.resolvedAt !== null && now - state.resolvedAt <= rules.reopenMs;

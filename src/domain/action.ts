@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { labelKinds } from './label.ts';
 import { Severity } from './severity.ts';
 
 const by = z.string().min(1).max(256);
@@ -23,7 +24,7 @@ export const actionBodies = {
   feedback: z.object({
     by,
     text,
-    kind: z.enum(['related', 'not-related', 'right-cause', 'wrong-cause', 'real', 'noise', 'should-have-paged']),
+    kind: z.enum(labelKinds),
     alert: fingerprint.optional(),
     other: fingerprint.optional(),
     service: z.string().optional(),

@@ -1,7 +1,8 @@
-import type { ActionResult } from './action.ts';
+import type { Action, ActionResult } from './action.ts';
 import type { Alert } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Incident } from './incident.ts';
+import type { LabelKind, ModelVersions, Ranking } from './label.ts';
 import type { Ledger } from './ledger.ts';
 import type { NotificationJob, Target } from './notification.ts';
 import type { Reason } from './reason.ts';
@@ -44,7 +45,7 @@ export type IncidentState = {
   /** Declared by hand: its own title, severity and service, since it has no alert. */
   declared: { title: string; severity: Incident['severity']; service: string | null; team: string | null } | null;
   /** What people said of its causes, if anything; ranking takes them at their word. */
-  causeFeedback?: { kind: 'right-cause' | 'wrong-cause'; service: string }[];
+  causeFeedback?: { kind: 'right-cause' | 'wrong-cause'; service: string; by?: string }[];
   /** Counts each change of membership or status; `assessedRevision` is the newest one judged. */
   revision: number;
   assessedRevision: number;
@@ -126,15 +127,29 @@ export type HeartbeatRecord = {
   within: number | null;
   missingSince: number | null;
 };
+/**
+ * A label: who said what of what, and what was shown when it was said. `key` names the question and the person: said twice,
+ * or its contrary, it is the same label. What the engine no longer holds is null, and the store fills it in.
+ */
 export type FeedbackRecord = {
+  key: string;
+  actionId: string;
   incidentId: string;
   at: number;
   by: string;
-  kind: string;
+  origin: Action['origin'];
+  kind: LabelKind;
   alert: string | null;
+  alertSource: string | null;
   other: string | null;
+  otherSource: string | null;
+  /** Of a pair: whether the two were in one incident. */
+  together: boolean | null;
   service: string | null;
   text: string | null;
+  configHash: string | null;
+  models: ModelVersions | null;
+  ranking: Ranking | null;
 };
 /** Human merge and split, sticky: keys are alert keys (`source/fingerprint`). */
 export type LinkRecord = { kind: 'must' | 'cannot'; a: string; b: string; by: string; at: number; incidentId: string };

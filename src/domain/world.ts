@@ -39,6 +39,8 @@ export type World = {
   /** What the last poll of each source left for the next one to judge by (receive/reconcile-plan.ts). */
   polled: Map<string, ReadonlySet<string>>;
   silences: SilenceRecord[];
+  /** What people said of pairs, both ways round, by alert key (`source/fingerprint`): correlate/people.ts. */
+  links: { must: Map<string, Set<string>>; cannot: Map<string, Set<string>> };
   /** Every alertname ever seen, with the incident of its first occurrence when that was in this process' life. */
   rules: Map<string, string | null>;
   nextNumber: number;
@@ -83,6 +85,7 @@ export const emptyWorld = (): World => ({
   heartbeats: new Map(),
   polled: new Map(),
   silences: [],
+  links: { must: new Map(), cannot: new Map() },
   rules: new Map(),
   nextNumber: 1,
   killSwitch: false,

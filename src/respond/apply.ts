@@ -1,23 +1,25 @@
 import { parseDuration, type RoutingFile } from '../config/schema.ts';
 import * as life from '../correlate/life.ts';
+import { linksBetween } from '../correlate/people.ts';
 import { type Action, type ActionResult, actionBodies } from '../domain/action.ts';
 import { alertKey } from '../domain/alert.ts';
 import type { LinkRecord } from '../domain/effects.ts';
+import type { LabelKind } from '../domain/label.ts';
 import { Severity } from '../domain/severity.ts';
 import { rfc } from '../domain/time.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as escalation from '../escalate/plan.ts';
+import { type LabelRules, label } from './label.ts';
 
 /**
  * What people do to incidents: one function for Slack, PagerDuty, API and replay, applied in the one order of the inbox, so
  * that whatever races, each deed counts once. A deed that is already done is fine, not an error.
  */
-export type ResponseRules = {
+export type ResponseRules = LabelRules & {
   routing: RoutingFile;
   /** Fires the next escalation step now; false when there is no policy to follow. */
   escalateNow(incident: LiveIncident, by: string, now: number): boolean;
-  /** The correlator is told of links and moves. */
-  link(link: LinkRecord): void;
+  /** The correlator is told of moves. */
   merged(from: string, into: string): void;
   moved(keys: string[], incidentId: string): void;
 };
@@ -30,14 +32,11 @@ type Body = {
   alerts?: string[];
   team?: string;
   person?: string;
-  kind?: string;
+  kind?: LabelKind;
   alert?: string;
   other?: string;
   service?: string;
 };
-
-/** Pairs that one merge or split may pin down; the first ones carry the meaning. */
-const MAX_LINKS = 400;
 
 const ok = (incident: LiveIncident, detail: string): ActionResult => ({
   status: 200,
@@ -102,7 +101,7 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
   if (parsed && !parsed.success)
     return refuse(400, parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '));
   const body: Body = parsed?.data ?? {};
-  if (action.do === 'note' || action.do === 'feedback') return remember(world, action, body, now);
+  if (action.do === 'note' || action.do === 'feedback') return remember(world, rules, action, body, now);
   const incident = find(world, action.incident);
   if (!('state' in incident)) return incident;
   if (action.origin === 'pagerduty') incident.echo = 'pagerduty';
@@ -236,6 +235,7 @@ function perform(world: World, rules: ResponseRules, action: Action, now: number
   }
 }
 
+/** A merge or split by a person holds for the alerts' next firings too. */
 function linkAll(
   world: World,
   rules: ResponseRules,
@@ -245,52 +245,25 @@ function linkAll(
   by: string,
   now: number,
 ): void {
-  const left = [...new Set([...a.members.values()].map(alertKey))];
-  const right = [...new Set([...b.members.values()].map(alertKey))];
-  let made = 0;
-  for (const x of left) {
-    for (const y of right) {
-      if (made >= MAX_LINKS) return;
-      if (x === y) continue;
-      const [first, second] = [x, y].sort() as [string, string];
-      const link: LinkRecord = { kind, a: first, b: second, by, at: now, incidentId: b.state.id };
-      world.out.links.push(link);
-      rules.link(link);
-      made += 1;
-    }
+  const keys = (incident: LiveIncident) => [...incident.members.values()].map(alertKey);
+  for (const link of linksBetween(keys(a), keys(b), { kind, by, at: now, incidentId: b.state.id })) {
+    world.out.links.push(link);
+    rules.link(link);
   }
 }
 
 /** Notes and feedback are taken for ever, also on incidents the engine no longer holds. */
-function remember(world: World, action: Action, body: Body, now: number): ActionResult {
+function remember(world: World, rules: ResponseRules, action: Action, body: Body, now: number): ActionResult {
   const ref = action.incident;
-  const held = find(world, ref);
-  const id = ref && 'id' in ref && /^[0-9a-f]{24}$/.test(ref.id) ? ref.id : 'state' in held ? held.state.id : null;
-  if (!id) return 'state' in held ? refuse(404, 'no such incident') : held;
-  if (action.do === 'note') {
-    life.say(world, id, now, 'note', `${action.by}: ${body.text}`, action.by);
-  } else {
+  const found = find(world, ref);
+  const held = 'state' in found ? found : null;
+  const id = held?.state.id ?? (ref && 'id' in ref && /^[0-9a-f]{24}$/.test(ref.id) ? ref.id : null);
+  if (id === null) return found as ActionResult;
+  if (action.do === 'feedback') {
     const { kind, alert = null, other = null, service = null, text = null } = body;
-    if (service !== null && 'state' in held && (kind === 'right-cause' || kind === 'wrong-cause')) {
-      held.state.causeFeedback = [...(held.state.causeFeedback ?? []), { kind, service }];
-      life.touch(world, held, now, true);
-    }
-    world.out.feedback.push({ incidentId: id, at: now, by: action.by, kind: kind!, alert, other, service, text });
-    life.say(
-      world,
-      id,
-      now,
-      'feedback',
-      `${action.by} says: ${kind}${service ? ` (${service})` : ''}${text ? `: ${text}` : ''}`,
-      action.by,
-      {
-        kind,
-        alert,
-        other,
-        service,
-      },
-    );
+    return label(world, rules, held, id, action, { kind: kind!, alert, other, service, text }, now);
   }
+  life.say(world, id, now, 'note', `${action.by}: ${body.text}`, action.by);
   return { status: 200, incidentId: id, detail: 'noted' };
 }
 

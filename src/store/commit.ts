@@ -81,13 +81,11 @@ export async function writeEffects(
   await write({
     table: 'feedback',
     sql: insertFeedback,
-    rows: effects.feedback.map((f) => ({ ...f, at: timestamp(f.at) })),
+    rows: lastBy(effects.feedback, (f) => f.key).map((f) => ({ ...f, at: timestamp(f.at) })),
   });
-  await write({
-    table: 'links',
-    sql: upsertLinks,
-    rows: lastBy(effects.links, (l) => `${l.kind} ${l.a} ${l.b}`).map((l) => ({ ...l, at: timestamp(l.at) })),
-  });
+  const links = lastBy(effects.links, (l) => `${l.a} ${l.b}`).map((l) => ({ ...l, at: timestamp(l.at) }));
+  await write({ table: 'links', sql: dropContraryLinks, rows: links });
+  await write({ table: 'links', sql: upsertLinks, rows: links });
   await write({
     table: 'silences',
     sql: upsertSilences,
@@ -103,6 +101,7 @@ export async function writeEffects(
     sql: upsertActions,
     rows: lastBy(effects.actionResults, (a) => a.id).map(({ id, result }) => ({ id, ...result, at: now })),
   });
+  if (effects.feedback.length > 0) await client.query(refuseLostFeedback, [toJson(effects.feedback)]);
   if (effects.killSwitch !== null) {
     await client.query(
       "insert into settings (key, value) values ('kill_switch', $1) on conflict (key) do update set value = excluded.value",
@@ -399,11 +398,48 @@ on conflict (key) do update set
   name = excluded.name, last_seen_at = excluded.last_seen_at, within_ms = excluded.within_ms,
   missing_since = excluded.missing_since`;
 
+// What the engine no longer holds is filled in from the record. Said again, or the contrary of it, the row says so, and keeps
+// what was shown when it was said first: the ranking as nobody's word had moved it yet. An incident that is gone takes none.
 const insertFeedback = `
-insert into feedback (incident_id, at, by, kind, alert, other, service, text)
-select "incidentId", at, by, kind, alert, other, service, text
+insert into feedback as f
+  (key, incident_id, at, first_at, by, origin, kind, alert, alert_source, other, other_source, together, service, text,
+   config_hash, models, ranking)
+select n.key, n."incidentId", n.at, n.at, n.by, n.origin, n.kind, n.alert, coalesce(n."alertSource", a.source), n.other,
+       coalesce(n."otherSource", b.source), coalesce(n.together, a.incident_id = b.incident_id), n.service, n.text,
+       coalesce(n."configHash", d.config_hash), coalesce(nullif(n.models, 'null'), d.doc -> 'models'),
+       coalesce(nullif(n.ranking, 'null'), shown.ranking)
 from jsonb_to_recordset($1::jsonb) as n
-  ("incidentId" text, at timestamptz, by text, kind text, alert text, other text, service text, text text)`;
+  (key text, "incidentId" text, at timestamptz, by text, origin text, kind text, alert text, "alertSource" text, other text,
+   "otherSource" text, together boolean, service text, text text, "configHash" text, models jsonb, ranking jsonb)
+join incidents i on i.id = n."incidentId"
+left join lateral (select config_hash, doc from decisions where incident_id = i.id order by revision desc limit 1) d on true
+left join lateral (
+  select source, incident_id from alerts where fingerprint = n.alert and source = coalesce(n."alertSource", source)
+  order by (incident_id = i.id) desc nulls last, starts_at desc limit 1) a on true
+left join lateral (
+  select source, incident_id from alerts where fingerprint = n.other and source = coalesce(n."otherSource", source)
+  order by (incident_id = i.id) desc nulls last, starts_at desc limit 1) b on true
+left join lateral (
+  select jsonb_build_object(
+           'withMetrics', coalesce(bool_or(cause @> '{"evidence": [{"kind": "metric"}]}'), false),
+           'causes', coalesce(jsonb_agg(jsonb_build_object('service', cause -> 'service', 'namespace', cause -> 'namespace',
+                                                           'probability', cause -> 'probability') order by place), '[]')
+         ) as ranking
+  from jsonb_array_elements(i.doc -> 'rootCauses') with ordinality as c (cause, place)
+) shown on i.doc is not null
+on conflict (key) do update set
+  at = excluded.at, kind = excluded.kind, origin = excluded.origin, text = coalesce(excluded.text, f.text)`;
+
+const refuseLostFeedback = `
+update actions a set status = 410, incident_id = null,
+       detail = 'This incident is gone: retention has removed it, and what is said of it can be judged by nobody.'
+from jsonb_to_recordset($1::jsonb) as n ("actionId" text, "incidentId" text)
+where a.id = n."actionId" and not exists (select from incidents i where i.id = n."incidentId")`;
+
+// A pair is either together or apart: the newest word stays.
+const dropContraryLinks = `
+delete from links l using jsonb_to_recordset($1::jsonb) as n (kind text, a text, b text)
+where l.a = n.a and l.b = n.b and l.kind <> n.kind`;
 
 const upsertLinks = `
 insert into links (kind, a, b, by, at, incident_id)

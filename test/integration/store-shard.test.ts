@@ -250,9 +250,7 @@ test('everything of one step is stored, and given back by restore as it was', as
       ],
       deploys: [deploy],
       heartbeats: [heartbeat],
-      feedback: [
-        { incidentId: 'i1', at: now, by: 'ana', kind: 'real', alert: null, other: null, service: null, text: null },
-      ],
+      feedback: [feedback()],
       links: [link],
       silences: [silence],
       memory: [memory],
@@ -286,6 +284,79 @@ test('everything of one step is stored, and given back by restore as it was', as
     { status: 200, incident_id: 'i1', detail: 'done' },
   ]);
   expect(await rows('select kind from feedback')).toEqual([{ kind: 'real' }]);
+});
+
+const feedback = (over: Partial<Effects['feedback'][number]> = {}): Effects['feedback'][number] => ({
+  key: 'k1',
+  actionId: 'a1',
+  incidentId: 'i1',
+  at: now,
+  by: 'ana',
+  origin: 'api',
+  kind: 'real',
+  alert: null,
+  alertSource: null,
+  other: null,
+  otherSource: null,
+  together: null,
+  service: null,
+  text: null,
+  configHash: null,
+  models: null,
+  ranking: null,
+  ...over,
+});
+
+test('a label said again is one row that keeps what was shown first; what the engine forgot comes from the record', async () => {
+  const session = await own();
+  const cause = { service: 'payment', namespace: 'shop', probability: 0.7, evidence: [{ kind: 'metric' }] };
+  const models = { correlation: '3', causes: '4' };
+  await session.commit(
+    effects({
+      alerts: [record({ incidentId: 'i1' })],
+      incidents: [{ state: incident({}), doc: { rootCauses: [cause] } as never }],
+      decisions: [{ incidentId: 'i1', revision: 1, at: now, configHash: 'c1', doc: { models } }],
+    }),
+    [],
+  );
+  const said = feedback({ kind: 'wrong-cause', service: 'payment', alert: 'f1' });
+  await session.commit(effects({ feedback: [said] }), []);
+  const shown = { withMetrics: true, causes: [{ service: 'payment', namespace: 'shop', probability: 0.7 }] };
+  const columns = 'kind, at, first_at, alert_source, config_hash, models, ranking';
+  const first = { kind: 'wrong-cause', at: new Date(now), first_at: new Date(now), alert_source: 'default' };
+  expect(await rows(`select ${columns} from feedback`)).toEqual([
+    { ...first, config_hash: 'c1', models, ranking: shown },
+  ]);
+  const other = { withMetrics: false, causes: [] };
+  await session.commit(
+    effects({ feedback: [{ ...said, kind: 'right-cause', at: now + minute, ranking: other, configHash: 'c2' }] }),
+    [],
+  );
+  expect(await rows(`select ${columns} from feedback`)).toEqual([
+    { ...first, kind: 'right-cause', at: new Date(now + minute), config_hash: 'c1', models, ranking: shown },
+  ]);
+});
+
+test('a label for an incident that retention has removed is refused as gone', async () => {
+  const session = await own();
+  await session.commit(
+    effects({
+      feedback: [feedback({ incidentId: 'gone', actionId: 'a9' })],
+      actionResults: [{ id: 'a9', result: { status: 200, incidentId: 'gone', detail: 'noted' } }],
+    }),
+    [],
+  );
+  expect(await rows('select kind from feedback')).toEqual([]);
+  expect(await rows('select status, incident_id from actions')).toEqual([{ status: 410, incident_id: null }]);
+});
+
+test('of what people said of a pair the newest word is kept', async () => {
+  const session = await own();
+  const link = (kind: 'must' | 'cannot', at: number) => ({ kind, a: 'x/1', b: 'x/2', by: 'ana', at, incidentId: 'i1' });
+  await session.commit(effects({ links: [link('must', now), link('cannot', now + 1)] }), []);
+  await session.commit(effects({ links: [link('must', now + 2)] }), []);
+  const { links } = await session.restore({ now, lookbackMs: minute });
+  expect(links).toEqual([link('must', now + 2)]);
 });
 
 test('restore gives what fires, what ended lately, and every member of an open incident; not the rest', async () => {

@@ -70,6 +70,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     suppressed: [] as Effects['suppressed'],
     results: new Map<string, Effects['actionResults'][number]['result']>(),
     links: [] as Effects['links'],
+    feedback: [] as Effects['feedback'],
     heartbeats: new Map<string, Effects['heartbeats'][number]>(),
     silences: [] as Effects['silences'],
   };
@@ -89,6 +90,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     record.timeline.push(...effects.timeline);
     record.suppressed.push(...effects.suppressed);
     record.links.push(...effects.links);
+    record.feedback.push(...effects.feedback);
     record.silences.push(...effects.silences);
     sent.push(...effects.notifications);
   }
@@ -103,6 +105,12 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     }
     clock = until;
     settle();
+  }
+
+  /** Lets so many seconds pass. */
+  function later(seconds: number): void {
+    const passed = (clock - START) / 1000 + seconds;
+    at(`00:00:${passed}`);
   }
 
   const labelsOf = (alertname: string, labels: Record<string, string>) => ({
@@ -151,6 +159,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
   const started = new Map<string, number>();
   return {
     at,
+    later,
     post,
     now: () => clock,
     engine,
@@ -230,3 +239,5 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     },
   };
 }
+
+export type Story = ReturnType<typeof tell>;
