@@ -86,6 +86,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     alerts: lead ? [lead, ...alerts.filter((a) => a !== lead).slice(0, 50)] : [],
     causes,
     deploys,
+    similar: facts.similar,
     patterns: policy.patterns,
     catalogue: policy.catalogue,
   });
@@ -99,7 +100,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     assignedTeam: assigned,
     tenant: state.tenant,
     worth: worthFacts(world, rules, incident, alerts, causes[0]?.probability ?? null, now),
-    decide: verdictFacts(world, rules, incident, alerts, names, causes, now),
+    decide: verdictFacts(world, rules, incident, alerts, names, now),
   };
   const { priority, priorityReasons, routed, worth, ...weighed } = weigh(weights, policy);
   const decided = endedWhileHeld(incident, worth.value) ?? weighed.decided;
@@ -183,7 +184,7 @@ function plain(rules: Rules, incident: LiveIncident, degraded: Degraded[]): Judg
   });
   return {
     doc,
-    decided: { decision, done: 'notify', perAlert: [], expiresAt: null },
+    decided: { decision, done: 'notify', perAlert: [], expiresAt: null, budget: null },
     route: routed,
     parts: {},
     weights: null,

@@ -86,6 +86,7 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
             title: doc.title,
             summary: doc.lead.summary,
             labels: doc.lead.labels,
+            services: doc.services,
             suspect: clearSuspect(doc),
             startedAt: state.startedAt,
             resolvedAt: state.resolvedAt,

@@ -85,7 +85,8 @@ export async function lookBack(past: Past, subject: Subject): Promise<Partial<Fa
     text: `${lead.alertname} ${lead.annotations.summary ?? ''}`,
     suspect,
   };
-  const near = (await past.incidents(query))
+  const incidents = await past.incidents(query);
+  const near = incidents
     .map((one) => ({ one, score: similarity(described, describe(one), sharedWith(one)) }))
     .filter(({ score }) => score >= LEAST_SIMILAR)
     .sort((a, b) => b.score - a.score || b.one.startedAt - a.one.startedAt || b.one.number - a.one.number)
@@ -98,6 +99,7 @@ export async function lookBack(past: Past, subject: Subject): Promise<Partial<Fa
   return {
     similar: near.map(({ one, score }) => shown(one, score, ended.get(one.id))),
     duration: duration && { ...duration, basis: `${n} similar incident${n === 1 ? '' : 's'}` },
+    spread: spreadOf(incidents, lead.service),
     firstEver,
     lead: {
       history: {
@@ -111,6 +113,16 @@ export async function lookBack(past: Past, subject: Subject): Promise<Partial<Fa
       },
     },
   };
+}
+
+/** With which other services incidents of this rule on this service had alerts, and in how many of them. */
+function spreadOf(incidents: readonly PastIncident[], service: string | null): Facts['spread'] {
+  const alike = incidents.filter((one) => one.sameRule && one.sameService === true);
+  if (alike.length === 0) return null;
+  const counts = new Map<string, number>();
+  for (const one of alike)
+    for (const name of new Set(one.services)) if (name !== service) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return { incidents: alike.length, services: Object.fromEntries(counts) };
 }
 
 const describe = (one: PastIncident) => ({
@@ -131,7 +143,17 @@ function shown(one: PastIncident, score: number, ending: Ending | undefined): Si
     endedBy: one.resolvedBy,
     suspect: one.suspect,
     ended: endedIn(one, ending),
+    remedy: remedyOf(one, ending),
   };
+}
+
+/** What somebody did shortly before it was over, as something to do again; null when it ended by itself or nobody said. */
+function remedyOf({ resolvedAt }: PastIncident, ending: Ending | undefined): string | null {
+  if (resolvedAt === null || !ending) return null;
+  const { deploy, note } = ending;
+  if (deploy?.rollback) return `Roll back ${deploy.service}${deploy.version ? ` to ${deploy.version}` : ''}`;
+  if (deploy) return `Deploy a fix to ${deploy.service}${deploy.version ? `, as ${deploy.version} was` : ''}`;
+  return note === null ? null : `Do as then: ${note.slice(0, 200)}`;
 }
 
 /** What ended it, in words; null while it runs. What came last before the end is named, not claimed as the cause. */

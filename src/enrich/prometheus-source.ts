@@ -1,12 +1,15 @@
 import { emptyGraph } from '../correlate/graph.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
+import { type Containment, emptyContainment } from '../domain/containment.ts';
 import type { Facts } from '../domain/facts.ts';
 import type { LeadMetrics } from '../domain/metrics.ts';
 import type { Degraded } from '../domain/reason.ts';
 import type { FactSource, Subject } from './gather.ts';
+import { businessFigures } from './prometheus/business-figures.ts';
 import type { Client, Failure } from './prometheus/client.ts';
 import { goldenSignals } from './prometheus/golden.ts';
 import { type JudgeSeries, leadFacts } from './prometheus/lead.ts';
+import { createPlaces } from './prometheus/places.ts';
 import { createServers, type Servers, type ServersDeps } from './prometheus/servers.ts';
 import { serviceMetrics } from './prometheus/service-metrics.ts';
 import { targetsDown } from './prometheus/targets.ts';
@@ -17,6 +20,8 @@ export type PrometheusSourceDeps = Omit<ServersDeps, 'clock'> & {
   now: (() => number) | null;
   /** The service graph in force: metrics of what an incident's services call count too. */
   graph?: () => ServiceGraph;
+  /** What the topology watch learned of what runs where; without it pods and nodes are asked for. */
+  containment?: () => Containment;
   /** Judges the alert's own series, when there is a detector. */
   anomaly?: JudgeSeries;
   /** What came after the deadline is there now: the incident is worth judging anew. */
@@ -39,6 +44,11 @@ const LATE_EVERY_MS = 60_000;
 export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource & { servers: Servers } {
   const servers = createServers({ ...deps, clock: deps.now });
   const graph = deps.graph ?? emptyGraph;
+  const nothingKnown = emptyContainment();
+  const placesOf = createPlaces(
+    () => deps.config().tocsin.enrich.topology.containment,
+    deps.containment ?? (() => nothingKnown),
+  );
 
   const late = new Map<string, number>();
   let waiting = 0;
@@ -77,23 +87,35 @@ export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource &
     if (!alert) return {};
     const config = deps.config();
     const { now } = subject;
-    const [lead, targets, golden, around] = await Promise.all([
+    const [lead, targets, golden, around, business, where] = await Promise.all([
       leadFacts(client, alert, { now, signal }, deps.anomaly),
       targetsDown(client, alert, { now, signal }),
       goldenSignals(client, subject, config.tocsin.enrich.golden_signals, signal),
       subject.services.length === 0
         ? { metrics: [], failure: null }
         : serviceMetrics(client, subject, { graph: graph(), labelNames: config.tocsin.labels }, signal),
+      businessFigures(client, subject, { services: config.business.services, graph: graph() }, signal),
+      placesOf(client, subject, signal),
     ]);
     return {
-      lead: show(lead.metrics, lead.raw, targets.down, golden.shown),
+      lead: {
+        ...show(lead.metrics, lead.raw, targets.down, golden.shown),
+        ...(where.places ? { places: where.places } : {}),
+      },
       serviceMetrics: [...around.metrics, ...golden.metrics],
-      degraded: degradedBy(client, [
-        ['', lead.failure],
-        ['', targets.failure],
-        ['service metrics: ', around.failure],
-        ['golden signals: ', golden.failure],
-      ]),
+      users: business.users,
+      burn: business.burn,
+      degraded: degradedBy(
+        client,
+        [
+          ['', lead.failure],
+          ['', targets.failure],
+          ['service metrics: ', around.failure],
+          ['golden signals: ', golden.failure],
+          ['pods and nodes: ', where.failure],
+        ],
+        business.failures,
+      ),
     };
   }
 
@@ -116,11 +138,19 @@ function show(
   return { ...(text === '' ? {} : { text }), ...(golden.length > 0 ? { goldenSignals: golden } : {}) };
 }
 
-/** One note per server, about what weighs most; that it is slow or down is said once, not once a part. */
-function degradedBy(client: Client, failures: [string, Failure | null][]): Degraded[] {
-  const first = failures.find(([, failure]) => failure !== null);
-  if (!first) return [];
+/**
+ * One note per server, about what weighs most; that it is slow or down is said once, not once a part. Figures that somebody
+ * asked for by name (`figures`) are each named when they are missing, unless the server is out anyway.
+ */
+function degradedBy(
+  client: Client,
+  failures: [string, Failure | null][],
+  figures: [string, Failure | null][],
+): Degraded[] {
+  const note = (reason: string): Degraded => ({ stage: `prometheus:${client.name}`, reason });
   const outage = failures.find(([, failure]) => failure?.kind === 'unanswered');
-  const reason = outage ? outage[1]!.reason : `${first[0]}${first[1]!.reason}`;
-  return [{ stage: `prometheus:${client.name}`, reason }];
+  if (outage) return [note(outage[1]!.reason)];
+  const first = failures.find(([, failure]) => failure !== null);
+  const missing = figures.flatMap(([what, failure]) => (failure ? [note(`${what}${failure.reason}`)] : []));
+  return [...(first ? [note(`${first[0]}${first[1]!.reason}`)] : []), ...missing];
 }

@@ -5,6 +5,7 @@ import type { NotificationJob, NotificationKind, Target } from '../domain/notifi
 import { severityRank } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
+import { outlasted } from './impact-words.ts';
 
 /**
  * Who has to be told what, given what they were told before. Plans jobs only; the text is rendered when a job is sent.
@@ -75,7 +76,15 @@ function visible(doc: Incident): string {
     decision.verdict,
     degraded,
     impact.revenuePerHour,
-    impact.affectedUsers,
+    impact.revenuePerHour ? impact.estimatedDurationSeconds : null,
+    outlasted(doc),
+    // A count that moved by a hundredth is no news.
+    impact.affectedUsers?.toPrecision(2),
+    impact.customerImpact,
+    impact.regulatoryRisk,
+    impact.slaBreachRisk,
+    impact.cascadeRisk,
+    impact.expectedServices,
     doc.acknowledgedBy,
     doc.assignee,
     doc.snoozedUntil,

@@ -3,6 +3,7 @@ import type { Incident, IncidentDeploy, RootCause } from '../domain/incident.ts'
 import type { Severity } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
 import { historyOf } from './history-words.ts';
+import { impactWords, tollWords } from './impact-words.ts';
 import { metricsOf, trendOf } from './metric-words.ts';
 import { grouped, inWords, plain, safeUrl, utc } from './text.ts';
 
@@ -105,29 +106,6 @@ function symptomOf({ title, lead }: Incident): string | null {
   return summary && !title.toLowerCase().includes(summary.toLowerCase()) ? summary : null;
 }
 
-/** Whom it hits and what it costs an hour, in the reader's units; money only in the currency it was given in. */
-function tollOf({ impact, status }: Incident): string[] {
-  const parts: string[] = [];
-  if (impact.affectedUsers) parts.push(`${grouped(impact.affectedUsers)} users`);
-  if (impact.currency && status === 'resolved' && impact.totalRevenueImpact)
-    parts.push(`at most ${grouped(impact.totalRevenueImpact)} ${impact.currency} lost`);
-  if (impact.currency && status !== 'resolved' && impact.revenuePerHour)
-    parts.push(`${grouped(impact.revenuePerHour)} ${impact.currency}/h at stake`);
-  return parts;
-}
-
-function impactOf(incident: Incident): string | null {
-  const { impact, status } = incident;
-  const parts: string[] = [];
-  if (impact.customerImpact && impact.customerImpact !== 'none') parts.push(`${impact.customerImpact} customer impact`);
-  parts.push(...tollOf(incident));
-  if (impact.slaBreachRisk === 'high' || impact.slaBreachRisk === 'medium')
-    parts.push(`SLO breach risk ${impact.slaBreachRisk}`);
-  if (impact.cascadeRisk === 'high' && status !== 'resolved') parts.push('likely to spread');
-  if (impact.regulatoryRisk) parts.push('regulated service');
-  return parts.length ? plain(parts.join(' · '), 400) : null;
-}
-
 /** Below this a candidate is only the tail of a list. */
 const worthNaming = 0.1;
 
@@ -187,6 +165,8 @@ function deployOf(deploy: IncidentDeploy): Message['deploys'][number] {
 
 /** In shadow and pass-through everything is sent as if there were no policy, so the message does not speak of it. */
 function heldOf({ decision }: Incident): string | null {
+  if (decision.reasons.some((reason) => reason.code === 'kill-switch'))
+    return 'Kill switch on: everything is passed through, nothing is held back';
   if (decision.verdict !== 'suppress' || (decision.mode !== 'assist' && decision.mode !== 'active')) return null;
   const because = decision.reasons
     .map((reason) => plain(reason.text, 120))
@@ -237,8 +217,8 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     priority: incident.priority,
     headline: headlineOf(incident),
     symptom: symptomOf(incident),
-    impact: impactOf(incident),
-    toll: tollOf(incident).join(' · ') || null,
+    impact: impactWords(incident),
+    toll: tollWords(incident),
     since,
     began: since - onset >= 60_000 ? onset : null,
     // What stood there when it was looked at last says nothing of an incident that is over.

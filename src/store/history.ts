@@ -19,6 +19,8 @@ export type PastIncident = {
   title: string;
   summary: string | null;
   labels: Record<string, string>;
+  /** Services that had an alert in it. */
+  services: string[];
   /** Its likeliest cause, unless nothing clear was found. */
   suspect: string | null;
   startedAt: number;
@@ -49,6 +51,7 @@ export async function pastIncidents(db: Db, query: HistoryQuery): Promise<PastIn
     title: row.title ?? `Incident ${row.number}`,
     summary: row.summary,
     labels: row.labels ?? {},
+    services: row.services,
     suspect: row.suspect,
     startedAt: row.started_at.getTime(),
     resolvedAt: row.resolved_at?.getTime() ?? null,
@@ -76,7 +79,7 @@ with same_both as (
   union all select incident_id, true, false from same_rule
   union all select id, false, true from same_service
 )
-select i.id, i.number, i.title, i.started_at, i.resolved_at, i.state ->> 'resolvedBy' as ended_by,
+select i.id, i.number, i.title, i.services, i.started_at, i.resolved_at, i.state ->> 'resolvedBy' as ended_by,
        i.doc #> '{lead,labels}' as labels, i.doc #>> '{lead,summary}' as summary,
        case when i.doc #>> '{rootCauses,0,confidence}' <> 'low' then i.doc #>> '{rootCauses,0,service}' end as suspect,
        f.same_rule, coalesce(f.same_service or i.services @> array[$2], false) as same_service
