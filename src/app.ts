@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { analyze } from './analyze.ts';
 import { createLive } from './api/live.ts';
@@ -11,16 +13,18 @@ import { loadModels } from './config/models.ts';
 import type { Config } from './config/schema.ts';
 import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
+import { killSwitchInWords } from './domain/kill-switch.ts';
 import type { Topology } from './domain/topology.ts';
 import { createPainter } from './notify/picture/painter.ts';
 import { pictureKeyOf } from './notify/picture/signed-url.ts';
 import { receiveRouter } from './receive/door.ts';
 import { answerSlack } from './respond/answer-slack.ts';
+import { createKillSwitchKeeper } from './respond/kill-switch-keeper.ts';
 import { compileRules } from './rules.ts';
 import { loadAuditKey } from './store/audit.ts';
 import { startEmbedded } from './store/embedded.ts';
 import { createInbox } from './store/inbox.ts';
-import { readLedger } from './store/ledger.ts';
+import { readKillSwitchRow, readLedger } from './store/ledger.ts';
 import { migrate } from './store/migrate.ts';
 import { openPool } from './store/pool.ts';
 import { quarantineBody } from './store/quarantine.ts';
@@ -38,6 +42,8 @@ export type App = {
   stop(): Promise<void>;
   /** Reads the config tree anew, as SIGHUP does. */
   reload(): void;
+  /** Turns the kill switch on, as SIGUSR2 does; only a person turns it off, through the API. */
+  passThrough(): void;
 };
 
 /** The whole service is down again when this much time has passed, whatever hangs. */
@@ -80,6 +86,17 @@ export async function createApp(
   const inboxPool = openPool(databaseUrl, { max: 4, name: 'tocsin inbox' });
   const { inbox_limit: limit, min_free_disk: minFreeDisk } = holder.current.tocsin.server;
   const inbox = createInbox(inboxPool, { limit, minFreeDisk, dataDir: environment.dataDir, now });
+  const killSwitch = createKillSwitchKeeper({
+    dataDir: environment.dataDir,
+    append: (item) => inbox.append(item),
+    log,
+    now,
+  });
+  // What was turned on before, or while the store was away, goes before every delivery.
+  const append: typeof inbox.append = async (item) => {
+    await killSwitch.settled();
+    return inbox.append(item);
+  };
   const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
   const live = createLive(pool, log);
 
@@ -129,6 +146,8 @@ export async function createApp(
     metrics.inboxDepth.set(stats.depth);
     metrics.inboxOldest.set(stats.oldestAgeSeconds);
     metrics.inboxFull.set(stats.full ? 1 : 0);
+    const turned = await readKillSwitchRow(pool).catch(() => null);
+    metrics.killSwitch.set(killSwitch.held() || turned?.on ? 1 : 0);
     await readLedger(pool).then(
       (ledger) => setLedger(metrics, ledger),
       () => {},
@@ -141,7 +160,8 @@ export async function createApp(
     pool,
     painter,
     pictureKey: pictureKeyOf(auditKey),
-    append: (item) => inbox.append(item),
+    append,
+    killSwitch,
     config: () => holder.current,
     reload: async () => reload(),
     analyze: async (body, source) =>
@@ -158,6 +178,14 @@ export async function createApp(
             ? { state: 'degraded', detail: 'full: webhooks get 503 until it drains' }
             : { state: 'ok', detail: `${inbox.stats().depth} deliveries wait` },
       },
+      {
+        name: 'kill-switch',
+        check: async () => {
+          const held = killSwitch.held();
+          const state = held ? { ...held, on: true, incidentId: null } : await readKillSwitchRow(pool);
+          return { state: state.on ? 'degraded' : 'ok', detail: killSwitchInWords(state) };
+        },
+      },
       ...(work ? [{ name: 'work', check: () => work.health() }] : []),
     ],
     live,
@@ -165,7 +193,7 @@ export async function createApp(
     now,
   });
   const door = receiveRouter({
-    inbox: { append: (item) => inbox.append(item), quarantineBody: (body) => quarantineBody(pool, body) },
+    inbox: { append, quarantineBody: (body) => quarantineBody(pool, body) },
     config: () => holder.current,
     log,
     metrics,
@@ -200,6 +228,7 @@ export async function createApp(
     await work?.stop();
     painter.close();
     await live.stop();
+    killSwitch.stop();
     await inbox.close();
     outbound.close();
     unwatchLoop();
@@ -211,6 +240,11 @@ export async function createApp(
   return {
     url: server.url,
     reload: () => void reload(),
+    passThrough() {
+      const by = `signal on ${hostname()}`;
+      const action = { id: `signal-${randomUUID()}`, do: 'kill-switch', incident: null, by, origin: 'signal' } as const;
+      killSwitch.hold({ ...action, body: { on: true, text: 'SIGUSR2' } }).catch(() => {});
+    },
     stop() {
       stopping ??= (async () => {
         const late = new Promise<'late'>((resolve) => {

@@ -23,6 +23,7 @@ import { rememberDeploy } from './receive/remember-deploy.ts';
 import { end, type Sighting, takeIn } from './receive/take-in.ts';
 import { takePoll } from './receive/take-poll.ts';
 import { applyAction } from './respond/apply.ts';
+import { tooManyCriticalsHeld, trip } from './respond/kill-switch.ts';
 import type { Rules } from './rules.ts';
 import type { Restored } from './store/types.ts';
 
@@ -215,6 +216,10 @@ export function createEngine(initial: Rules) {
     incident.state.assessedAt = now;
     world.dirty.delete(incidentId);
     world.touched.add(incidentId);
+    if (judgement.decided.done === 'suppress' && judgement.doc.severity === 'critical' && !world.killSwitch.on) {
+      const why = tooManyCriticalsHeld(world, rules.config.tocsin.kill_switch.criticals, now);
+      if (why !== null) trip(world, 'criticals', why, now);
+    }
     return judgement;
   }
 

@@ -12,7 +12,7 @@ export const pure = [
   '^src/assess/',
   '^src/receive/(intake|take-in|take-poll|reconcile-plan|heartbeats|remember-deploy|parse|poll|fingerprint|envelope|decode)[.]ts$',
   '^src/receive/deploys/',
-  '^src/respond/(apply|label)[.]ts$',
+  '^src/respond/(apply|kill-switch|label)[.]ts$',
   '^src/notify/(announce|digest|plan|message|text|figures|unit|[a-z-]+-words|render-slack|slack-actions)[.]ts$',
   '^src/config/(schema|metric-queries)[.]ts$',
 ];

@@ -9,13 +9,16 @@ import {
   killSwitchBody,
 } from '../domain/action.ts';
 import { Incident } from '../domain/incident.ts';
+import { killSwitchInWords } from '../domain/kill-switch.ts';
+import { readKillSwitchRow } from '../store/ledger.ts';
 import { findIncident, findIncidentId } from '../store/read.ts';
-import { actionId, perform, refusal } from './actions.ts';
+import { actionId, perform, performHeld, refusal } from './actions.ts';
+import type { ApiDeps } from './deps.ts';
 import { badRequest, plain } from './parse.ts';
-import { problem, type Reply } from './problem.ts';
+import { ok, problem, type Reply } from './problem.ts';
 import { bad, type Context, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
 import * as schemas from './schemas.ts';
-import { incidentView } from './views.ts';
+import { incidentView, iso } from './views.ts';
 
 /** The endpoints by which people act. Each stores a deed, waits for the shard owner to apply it, and shows what it came to. */
 
@@ -124,7 +127,12 @@ async function act(
     return badRequest('Header', [{ name: 'Idempotency-Key', detail: 'must have 1 to 255 characters' }]);
   }
   const id = actionId(key, who, endpointName);
-  const outcome = await perform(deps, { id, ...deed, origin: 'api' }, key !== undefined);
+  const action: Action = { id, ...deed, origin: 'api', ...(who === null ? {} : { token: who }) };
+  const turnsOn = deed.do === 'kill-switch' && deed.body.on === true;
+  const outcome = turnsOn
+    ? await performHeld(deps, deps.killSwitch.hold, action, key !== undefined)
+    : await perform(deps, action, key !== undefined);
+  if (turnsOn && outcome.status === 'not-stored') return { status: 202, body: heldState(deps) };
   const refused = refusal(outcome);
   if (refused || outcome.status !== 'answered') return refused ?? problem(500, 'The action came to nothing known.');
   const { status, incidentId, detail } = outcome.result;
@@ -136,6 +144,16 @@ async function act(
 }
 
 export const noIncident = (id: string): Reply => problem(404, `There is no incident ${id}.`);
+
+/** The switch as this process holds it while the store cannot be asked, or null when it holds nothing. */
+function heldState({ killSwitch }: Pick<ApiDeps, 'killSwitch'>): z.infer<typeof schemas.KillSwitchState> | null {
+  const held = killSwitch.held();
+  if (!held) return null;
+  const { by, origin, reason, at } = held;
+  const detail =
+    'Held by this process and its file: webhooks get 503 until the store is back, and from the next delivery that is accepted everything is passed through.';
+  return { on: true, by, origin, reason, at: iso(at), pending: true, detail };
+}
 
 export const actionEndpoints: readonly Endpoint[] = [
   endpoint({
@@ -161,10 +179,41 @@ export const actionEndpoints: readonly Endpoint[] = [
     role: 'admin',
     headers: idempotency,
     body: killSwitchBody.strict(),
-    answers: { 200: { description: 'Done', schema: schemas.KillSwitch }, ...bad, 202: acted[202], 503: acted[503] },
+    answers: {
+      200: { description: 'Done', schema: schemas.KillSwitch },
+      ...bad,
+      202: {
+        description:
+          'Stored and applied in a moment; or the store cannot take it, and this process and its file hold it',
+        schema: z.union([schemas.Stored, schemas.KillSwitchState]),
+      },
+      409: problemAnswer('A file turns it on: remove that'),
+      503: acted[503],
+    },
     handle: async (context) => {
       const { by, ...body } = context.body;
+      const { killSwitch } = context.deps;
+      if (!body.on) {
+        const file = killSwitch.foreignFile();
+        if (file !== null) return problem(409, `The file ${file} turns it on as long as it is there; remove that.`);
+        killSwitch.withdraw();
+      }
       return act(context, { do: 'kill-switch', incident: null, by, body }, 'kill-switch');
+    },
+  }),
+  endpoint({
+    method: 'get',
+    path: '/api/v1/kill-switch',
+    tag: 'service',
+    summary: 'Whether everything is passed through plainly, and who turned it so, when and why',
+    role: 'viewer',
+    answers: { 200: { description: 'The switch', schema: schemas.KillSwitchState } },
+    handle: async ({ deps }) => {
+      const held = heldState(deps);
+      if (held) return ok(held);
+      const state = await readKillSwitchRow(deps.pool);
+      const { incidentId: _, at, ...rest } = state;
+      return ok({ ...rest, at: at === null ? null : iso(at), pending: false, detail: killSwitchInWords(state) });
     },
   }),
 ];

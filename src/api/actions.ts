@@ -82,6 +82,22 @@ function waitFor(deps: Deps, id: string): Promise<ActionOutcome> {
   });
 }
 
+/** As `perform` for turning the kill switch on, which must work without the store: `held` when only this process holds it. */
+export async function performHeld(
+  deps: Deps,
+  hold: (action: Action) => Promise<unknown>,
+  action: Action,
+  repeatable: boolean,
+): Promise<ActionOutcome> {
+  const holding = { ...deps, append: () => hold(action) };
+  try {
+    return await perform(holding, action, repeatable);
+  } catch {
+    // The store could not even be asked whether this was sent before; turning it on twice is turning it on.
+    return perform(holding, action, false);
+  }
+}
+
 async function inTime(work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -4,6 +4,7 @@ import type { CorrelationModel } from '../correlate/model.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import type { PlacementWhy } from '../domain/effects.ts';
 import type { Painter } from '../notify/picture/painter.ts';
+import type { KillSwitchKeeper } from '../respond/kill-switch-keeper.ts';
 import type { Log, NewInboxItem } from '../store/types.ts';
 import type { HealthCheck } from '../telemetry/health.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -40,6 +41,8 @@ export type ApiDeps = {
   /** Draws the picture of an incident, and the key that the addresses of pictures are signed with. */
   painter: Painter;
   pictureKey: Buffer;
+  /** Holds the kill switch while the store cannot take it. */
+  killSwitch: Pick<KillSwitchKeeper, 'hold' | 'held' | 'withdraw' | 'foreignFile'>;
   /** What `/readyz` asks, besides the database that the API asks itself. */
   checks: readonly HealthCheck[];
   /** PostgreSQL notifications: incident changes and answered actions. */

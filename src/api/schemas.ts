@@ -411,6 +411,18 @@ export const Stored = z.object({
 
 export const KillSwitch = z.object({ on: z.boolean(), by: z.string(), detail: z.string() });
 
+export const KillSwitchState = z.object({
+  on: z.boolean(),
+  /** Who turned it last, from where and why; null when nobody ever did. */
+  by: z.string().nullable(),
+  origin: z.enum(['api', 'cli', 'signal', 'file', 'trip', 'replay', 'slack', 'pagerduty']).nullable(),
+  reason: z.string().nullable(),
+  at: time.nullable(),
+  /** It holds in this process and its file; the store has not got it yet. */
+  pending: z.boolean(),
+  detail: z.string(),
+});
+
 export const HealthAnswer = z.object({
   status: z.enum(['ok', 'degraded', 'failed']),
   parts: z.record(

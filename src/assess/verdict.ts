@@ -24,7 +24,7 @@ export function verdictFacts(
     snoozedUntil: state.snoozedUntil,
     silencedUntil: state.silencedUntil,
     silences: world.silences,
-    killSwitch: world.killSwitch,
+    killSwitch: world.killSwitch.on,
     now,
   };
 }

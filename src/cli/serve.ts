@@ -2,7 +2,10 @@ import { createApp } from '../app.ts';
 import type { Environment } from '../config/env.ts';
 import { createLog } from '../telemetry/log.ts';
 
-/** `tocsin serve`: runs until SIGTERM or SIGINT, then drains; SIGHUP reloads the config. Gives the exit code. */
+/**
+ * `tocsin serve`: runs until SIGTERM or SIGINT, then drains; SIGHUP reloads the config, SIGUSR2 turns the kill switch on.
+ * Gives the exit code.
+ */
 export async function runServe({
   environment,
   version,
@@ -13,6 +16,7 @@ export async function runServe({
   const log = createLog({ level: environment.logLevel });
   const app = await createApp(environment, { log, version });
   process.on('SIGHUP', () => app.reload());
+  process.on('SIGUSR2', () => app.passThrough());
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });

@@ -364,6 +364,34 @@ export const TocsinFile = z.strictObject({
       time_zone: TimeZone.default('UTC'),
     })
     .prefault({}),
+  kill_switch: z
+    .strictObject({
+      latency: Duration.prefault('5m').describe(
+        'it trips when a change has waited for its verdict for longer; 0: never',
+      ),
+      criticals: z
+        .strictObject({
+          share: z.number().gt(0).max(1).default(0.5),
+          at_least: z.int().min(1).default(5),
+          within: LongerThanZero.prefault('10m'),
+        })
+        .prefault({})
+        .describe(
+          'it trips when policy would hold back more than this share of the critical incidents that began within the time, and at least so many',
+        ),
+    })
+    .prefault({}),
+  digest: z
+    .strictObject({
+      at: z
+        .union([ClockTime, z.literal('off')], {
+          error: 'this is not a time of day; write for example "09:00", or off',
+        })
+        .default('09:00')
+        .describe('when each team gets the list of what was held back since the last one; nothing held back, nothing sent'),
+      time_zone: TimeZone.default('UTC'),
+    })
+    .prefault({}),
   retention: z
     .strictObject({
       deliveries: LongerThanZero.prefault('30d'),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { labelKinds } from './label.ts';
+import type { KillSwitchOrigin } from './kill-switch.ts';
 import { Severity } from './severity.ts';
 
 const by = z.string().min(1).max(256);
@@ -56,7 +57,9 @@ export type Action = {
   do: ActionName | 'unacknowledge' | 'declare' | 'kill-switch';
   incident: { id: string } | { fingerprint: string; source?: string } | null;
   by: string;
-  origin: 'api' | 'slack' | 'pagerduty' | 'replay' | 'cli';
+  origin: KillSwitchOrigin;
+  /** The name of the token it came with, where it came through the API and tokens are configured. */
+  token?: string;
   body: Record<string, unknown>;
 };
 

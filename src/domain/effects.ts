@@ -3,6 +3,7 @@ import type { Alert } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Incident } from './incident.ts';
 import type { LabelKind, ModelVersions, Ranking } from './label.ts';
+import type { KillSwitch } from './kill-switch.ts';
 import type { Ledger } from './ledger.ts';
 import type { NotificationJob, Target } from './notification.ts';
 import type { Reason } from './reason.ts';
@@ -195,5 +196,5 @@ export type Effects = {
   memory: MemoryRecord[];
   audit: AuditRecord[];
   actionResults: { id: string; result: ActionResult }[];
-  killSwitch: boolean | null;
+  killSwitch: KillSwitch | null;
 };

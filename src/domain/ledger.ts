@@ -12,6 +12,10 @@ export const Ledger = z.object({
 });
 export type Ledger = z.infer<typeof Ledger>;
 
+/** How far `received` is from the sum of the others; 0 while it balances. */
+export const imbalanceOf = ({ received, ...others }: Ledger): number =>
+  received - Object.values(others).reduce((sum, count) => sum + count, 0);
+
 export const emptyLedger = (): Ledger => ({
   received: 0,
   notified: 0,

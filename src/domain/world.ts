@@ -3,6 +3,7 @@ import type { Deploy } from './deploy.ts';
 import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
 import type { Incident } from './incident.ts';
 import { emptyLedger } from './ledger.ts';
+import { type KillSwitch, neverTurned } from './kill-switch.ts';
 import type { Target } from './notification.ts';
 
 /** One of the two state changes of an episode, waiting for the decision on its incident. */
@@ -44,7 +45,7 @@ export type World = {
   /** Every alertname ever seen, with the incident of its first occurrence when that was in this process' life. */
   rules: Map<string, string | null>;
   nextNumber: number;
-  killSwitch: boolean;
+  killSwitch: KillSwitch;
   /** Incidents whose revision is ahead of their assessment. */
   dirty: Set<string>;
   out: Effects;
@@ -88,7 +89,7 @@ export const emptyWorld = (): World => ({
   links: { must: new Map(), cannot: new Map() },
   rules: new Map(),
   nextNumber: 1,
-  killSwitch: false,
+  killSwitch: neverTurned(),
   dirty: new Set(),
   out: emptyEffects(),
   touched: new Set(),

@@ -167,6 +167,8 @@ function deployOf(deploy: IncidentDeploy): Message['deploys'][number] {
 function heldOf({ decision }: Incident): string | null {
   if (decision.reasons.some((reason) => reason.code === 'kill-switch'))
     return 'Kill switch on: everything is passed through, nothing is held back';
+  if (decision.reasons.some((reason) => reason.code === 'kill-switch'))
+    return 'Kill switch on: everything is passed through, nothing is held back';
   if (decision.verdict !== 'suppress' || (decision.mode !== 'assist' && decision.mode !== 'active')) return null;
   const because = decision.reasons
     .map((reason) => plain(reason.text, 120))

@@ -9,6 +9,7 @@ import { Severity } from '../domain/severity.ts';
 import { rfc } from '../domain/time.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import * as escalation from '../escalate/plan.ts';
+import { turnKillSwitch } from './kill-switch.ts';
 import { type LabelRules, label } from './label.ts';
 
 /**
@@ -87,14 +88,14 @@ export function applyAction(world: World, rules: ResponseRules, action: Action, 
       target,
       before: null,
       after: action.body,
-      why: action.origin,
+      why: action.token === undefined ? action.origin : `${action.origin} (token ${action.token})`,
     });
   }
   return result;
 }
 
 function perform(world: World, rules: ResponseRules, action: Action, now: number): ActionResult {
-  if (action.do === 'kill-switch') return killSwitch(world, action, now);
+  if (action.do === 'kill-switch') return turnKillSwitch(world, action, now);
   if (action.do === 'declare') return declare(world, rules, action, now);
   const parsed =
     action.do === 'unacknowledge' ? null : actionBodies[action.do].safeParse({ by: action.by, ...action.body });
@@ -278,18 +279,4 @@ function declare(world: World, rules: ResponseRules, action: Action, now: number
   life.say(world, incident.state.id, now, 'note', `Declared by ${action.by}${text ? `: ${text}` : ''}`, action.by);
   life.touch(world, incident, now, true);
   return { status: 201, incidentId: incident.state.id, detail: 'declared' };
-}
-
-function killSwitch(world: World, action: Action, now: number): ActionResult {
-  const on = action.body.on;
-  if (typeof on !== 'boolean') return refuse(400, 'on: true passes everything through plainly, false ends that');
-  if (on !== world.killSwitch) {
-    world.killSwitch = on;
-    world.out.killSwitch = on;
-    // What was held back until now must go out.
-    if (on)
-      for (const incident of world.incidents.values())
-        if (incident.state.status !== 'resolved') life.touch(world, incident, now, true);
-  }
-  return { status: 200, incidentId: null, detail: on ? 'passing everything through' : 'suppression as configured' };
 }

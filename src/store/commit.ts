@@ -105,7 +105,7 @@ export async function writeEffects(
   if (effects.killSwitch !== null) {
     await client.query(
       "insert into settings (key, value) values ('kill_switch', $1) on conflict (key) do update set value = excluded.value",
-      [JSON.stringify(effects.killSwitch)],
+      [toJson(effects.killSwitch)],
     );
   }
   await bumpLedger(client, effects.ledger);

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { type KillSwitch, readKillSwitch } from '../domain/kill-switch.ts';
 import { emptyLedger, type Ledger } from '../domain/ledger.ts';
 import { toJson } from './encode.ts';
 
@@ -24,4 +25,10 @@ export async function readLedger(db: Db): Promise<Ledger> {
   const ledger = emptyLedger();
   for (const { name, count } of rows) ledger[name] = count;
   return ledger;
+}
+
+/** The kill switch as it is stored. */
+export async function readKillSwitchRow(db: Db): Promise<KillSwitch> {
+  const { rows } = await db.query("select value from settings where key = 'kill_switch'");
+  return readKillSwitch(rows[0]?.value);
 }

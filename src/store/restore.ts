@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Alert } from '../domain/alert.ts';
 import type { Deploy } from '../domain/deploy.ts';
+import { readKillSwitch } from '../domain/kill-switch.ts';
 import { timestamp } from './encode.ts';
 import { readLedger } from './ledger.ts';
 import type { Restored } from './types.ts';
@@ -72,7 +73,7 @@ export async function readState(client: pg.Client, now: number, lookbackMs: numb
       deploys: deploys.rows.map(deployOf),
       ledger,
       nextNumber: number.rows[0].next,
-      killSwitch: kill.rows[0]?.value === true,
+      killSwitch: readKillSwitch(kill.rows[0]?.value),
     };
   } catch (error) {
     await client.query('rollback').catch(() => undefined);

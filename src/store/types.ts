@@ -1,6 +1,7 @@
 import type { Alert } from '../domain/alert.ts';
 import type { Deploy } from '../domain/deploy.ts';
 import type { HeartbeatRecord, IncidentRecord, LinkRecord, MemoryRecord, SilenceRecord } from '../domain/effects.ts';
+import type { KillSwitch } from '../domain/kill-switch.ts';
 import type { Ledger } from '../domain/ledger.ts';
 
 /** What waits in the inbox, in the order it was accepted. `body` is what was sent, byte for byte. */
@@ -30,7 +31,7 @@ export type Restored = {
   deploys: Deploy[];
   ledger: Ledger;
   nextNumber: number;
-  killSwitch: boolean;
+  killSwitch: KillSwitch;
 };
 
 /** What the store needs of a logger; pino's fits. Fields first, then a sentence. */

@@ -53,6 +53,7 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     eventLoopLag: gauge('event_loop_lag_seconds', 'Event-loop delay over the last 10 s', ['thread', 'quantile']),
     threadRestarts: counter('work_restarts_total', 'How often the work thread was started anew after it died'),
     killSwitch: gauge('kill_switch', '1 while everything is passed through plainly'),
+    killSwitchTrips: counter('kill_switch_trips_total', 'How often the kill switch tripped by itself'),
 
     // receive
     deliveries: counter('received_deliveries_total', 'Requests at the door by what became of them', ['kind', 'result']),
@@ -127,6 +128,7 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     // Work in the background
     jobs: counter('jobs_total', 'Background jobs by result', ['job', 'result']),
 
+    ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm'),
     ledger: gauge('ledger', 'Alert state changes since the store was made; received is the sum of the others', [
       'state',
     ]),

@@ -3,9 +3,12 @@ import type { Config } from '../config/schema.ts';
 import type { Containment } from '../domain/containment.ts';
 import type { Effects } from '../domain/effects.ts';
 import { type Facts, noFacts } from '../domain/facts.ts';
+import type { TripCause } from '../domain/kill-switch.ts';
+import { imbalanceOf } from '../domain/ledger.ts';
 import { type FactSource, gather, type Subject } from '../enrich/gather.ts';
 import { createEngine, type Engine, type Input, KEEP_MS } from '../pipeline.ts';
 import { decode } from '../receive/decode.ts';
+import { oldestInFlight } from '../respond/kill-switch.ts';
 import type { Rules } from '../rules.ts';
 import type { ShardSession } from '../store/shard.ts';
 import type { InboxItem } from '../store/types.ts';
@@ -39,6 +42,10 @@ export type Owner = {
   reconfigure(): void;
   /** Facts that came after an incident's deadline are there: it is judged anew with them. */
   refresh(incidentId: string): void;
+  /** The service must not be trusted: everything is passed through, and the default team is told. Where this owns the shard. */
+  trip(cause: TripCause, reason: string): void;
+  /** Since when the oldest change in memory waits for its verdict, epoch ms; null when none does or another process owns. */
+  oldestInFlight(): number | null;
   /** Whether this process owns the shard now. */
   owns(): boolean;
   isFiring(source: string, fingerprint: string): boolean;
@@ -70,6 +77,7 @@ export function createOwner(deps: OwnerDeps): Owner {
   let engine: Engine | null = null;
   let reloadWanted = false;
   const late = new Set<string>();
+  let tripWanted: { cause: TripCause; reason: string } | null = null;
   let countedAt = 0;
   let breathedAt = 0;
 
@@ -150,6 +158,7 @@ export function createOwner(deps: OwnerDeps): Owner {
       const { config } = deps.rules();
       const start = performance.now();
       current.contain(deps.containment());
+      if (tripWanted) tripNow(current);
       for (const item of items) await applyItem(current, item, config);
       current.advance(now());
       for (const id of late) current.refresh(id, now());
@@ -175,6 +184,11 @@ export function createOwner(deps: OwnerDeps): Owner {
     }
 
     async function commit(effects: Effects, items: InboxItem[]): Promise<void> {
+      const off = imbalanceOf(effects.ledger);
+      if (off !== 0) {
+        log.error({ ledger: effects.ledger, off }, 'the ledger of one commit does not balance; please report this');
+        tripWanted = { cause: 'ledger', reason: `the ledger of one commit is off by ${off}` };
+      }
       const begun = performance.now();
       await session.commit(
         effects,
@@ -207,6 +221,19 @@ export function createOwner(deps: OwnerDeps): Owner {
       const due = current.nextDue();
       await rest(due === null ? IDLE_MS : Math.max(0, Math.min(IDLE_MS, due - now())));
     }
+  }
+
+  /** The trip takes the road of any other turn, so that it is committed, audited and told like one. */
+  function tripNow(engine: Engine): void {
+    const { cause, reason: text } = tripWanted!;
+    tripWanted = null;
+    if (engine.world.killSwitch.on) return;
+    const body = { on: true, text, cause };
+    const id = `trip-${cause}-${now()}`;
+    engine.apply(
+      { kind: 'action', action: { id, do: 'kill-switch', incident: null, by: 'tocsin', origin: 'trip', body } },
+      now(),
+    );
   }
 
   async function ask(sources: readonly FactSource[], subject: Subject, config: Config): Promise<Facts> {
@@ -259,7 +286,12 @@ export function createOwner(deps: OwnerDeps): Owner {
   }
 
   function report(engine: Engine, effects: Effects): void {
-    metrics.killSwitch.set(engine.world.killSwitch ? 1 : 0);
+    metrics.killSwitch.set(engine.world.killSwitch.on ? 1 : 0);
+    if (effects.killSwitch?.on && effects.killSwitch.origin === 'trip') {
+      const { reason } = effects.killSwitch;
+      log.error({ reason }, 'the kill switch tripped: everything is passed through until somebody turns it off');
+      metrics.killSwitchTrips.inc();
+    }
     for (const entry of effects.timeline)
       if (entry.kind === 'escalated' || entry.kind === 'escalation-skipped')
         metrics.escalations.inc({ result: entry.kind });
@@ -299,6 +331,11 @@ export function createOwner(deps: OwnerDeps): Owner {
       late.add(incidentId);
       kick();
     },
+    trip(cause, reason) {
+      tripWanted = { cause, reason };
+      kick();
+    },
+    oldestInFlight: () => (engine ? oldestInFlight(engine.world.incidents.values()) : null),
     owns: () => engine !== null,
     isFiring: (source, fingerprint) => engine?.world.alerts.get(`${source}/${fingerprint}`)?.status === 'firing',
   };

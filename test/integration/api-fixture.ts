@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { AnalyzeResult, ApiDeps, ReloadResult } from '../../src/api/deps.ts';
 import { createLive } from '../../src/api/live.ts';
 import { createApi } from '../../src/api/router.ts';
@@ -11,6 +14,7 @@ import type { Action, ActionResult } from '../../src/domain/action.ts';
 import type { IncidentState } from '../../src/domain/effects.ts';
 import type { Incident } from '../../src/domain/incident.ts';
 import { createPainter } from '../../src/notify/picture/painter.ts';
+import { createKillSwitchKeeper } from '../../src/respond/kill-switch-keeper.ts';
 import type { HealthCheck } from '../../src/telemetry/health.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { quiet, type TestDatabase, withDatabase } from '../fakes/postgres.ts';
@@ -56,9 +60,17 @@ export async function startApi(
   const analyzed: ApiFixture['analyzed'] = [];
   const graph = buildGraph({ edges: [{ caller: 'checkout', callee: 'payment' }] });
   const painter = createPainter(quiet);
+  const dataDir = mkdtempSync(join(tmpdir(), 'tocsin-api-'));
+  const killSwitch = createKillSwitchKeeper({
+    dataDir,
+    append: options.append ?? ((item) => append(db, item)),
+    log: quiet,
+    now: Date.now,
+  });
   const api = createApi({
     pool: options.pool ?? db.pool,
     append: options.append ?? ((item) => append(db, item)),
+    killSwitch,
     config: () => config,
     reload: async () => replies.reload,
     analyze: async (body, source) => {
@@ -108,6 +120,8 @@ export async function startApi(
       await server.close();
       await live.stop();
       painter.close();
+      killSwitch.stop();
+      rmSync(dataDir, { recursive: true });
       await db.close();
     },
   };

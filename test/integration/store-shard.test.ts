@@ -5,6 +5,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { Alert } from '../../src/domain/alert.ts';
 import type { AlertRecord, Effects, IncidentState } from '../../src/domain/effects.ts';
+import { neverTurned } from '../../src/domain/kill-switch.ts';
 import type { NotificationJob } from '../../src/domain/notification.ts';
 import { emptyEffects } from '../../src/domain/world.ts';
 import { type AuditKey, loadAuditKey, pruneAudit, readAudit, recordAudit, verifyAudit } from '../../src/store/audit.ts';
@@ -255,7 +256,7 @@ test('everything of one step is stored, and given back by restore as it was', as
       silences: [silence],
       memory: [memory],
       actionResults: [{ id: 'a1', result: { status: 200, incidentId: 'i1', detail: 'done' } }],
-      killSwitch: true,
+      killSwitch: { ...neverTurned(), on: true, by: 'ana' },
     }),
     [],
   );
@@ -270,7 +271,7 @@ test('everything of one step is stored, and given back by restore as it was', as
     memory: [memory],
     rules: ['HighErrorRate'],
     nextNumber: 8,
-    killSwitch: true,
+    killSwitch: { on: true, by: 'ana', at: null },
     ledger: { received: 5, notified: 1, grouped: 2, suppressed: 0, failed: 0, inFlight: 1, quarantined: 1 },
   });
   expect(await rows('select next_due_at from incidents')).toEqual([{ next_due_at: new Date(now + minute) }]);

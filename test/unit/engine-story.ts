@@ -5,6 +5,7 @@ import type { Alert } from '../../src/domain/alert.ts';
 import type { Effects } from '../../src/domain/effects.ts';
 import { type Facts, noFacts } from '../../src/domain/facts.ts';
 import type { Incident } from '../../src/domain/incident.ts';
+import { neverTurned } from '../../src/domain/kill-switch.ts';
 import { emptyLedger, type Ledger } from '../../src/domain/ledger.ts';
 import type { NotificationJob } from '../../src/domain/notification.ts';
 import type { TimelineEntry } from '../../src/domain/timeline.ts';
@@ -73,6 +74,8 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     feedback: [] as Effects['feedback'],
     heartbeats: new Map<string, Effects['heartbeats'][number]>(),
     silences: [] as Effects['silences'],
+    audit: [] as Effects['audit'],
+    killSwitch: neverTurned(),
   };
   let facts: () => Facts = noFacts;
 
@@ -92,6 +95,8 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     record.links.push(...effects.links);
     record.feedback.push(...effects.feedback);
     record.silences.push(...effects.silences);
+    record.audit.push(...effects.audit);
+    record.killSwitch = effects.killSwitch ?? record.killSwitch;
     sent.push(...effects.notifications);
   }
 
@@ -231,7 +236,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
         deploys: [],
         ledger: record.ledger,
         nextNumber: 1 + Math.max(0, ...[...record.incidents.values()].map((i) => i.state.number)),
-        killSwitch: false,
+        killSwitch: record.killSwitch,
       };
       next.restore(restored, clock);
       Object.assign(engine, next);
