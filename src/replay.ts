@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import type { Config } from './config/schema.ts';
+import { findAlert } from './correlate/life.ts';
 import type { Action } from './domain/action.ts';
 import type { Alert, Verdict } from './domain/alert.ts';
 import type { Effects } from './domain/effects.ts';
@@ -9,6 +10,7 @@ import type { Incident } from './domain/incident.ts';
 import { emptyLedger, type Ledger } from './domain/ledger.ts';
 import type { Reason } from './domain/reason.ts';
 import { StreamLine } from './domain/stream.ts';
+import type { World } from './domain/world.ts';
 import { type FactSource, gather } from './enrich/gather.ts';
 import { createReplayHistory } from './enrich/history-replay.ts';
 import { createEngine, type Engine, type Input } from './pipeline.ts';
@@ -69,26 +71,35 @@ export async function* readStream(file: string): AsyncGenerator<{ line: number; 
 }
 
 /** One line of a stream as an input of the engine. */
-function inputOf(entry: StreamLine, line: number, at: number, config: Config): Input {
-  const item = {
-    id: String(line),
-    source: 'default',
-    receivedAt: at,
-    trace: `line-${line}`,
-    body: Buffer.from(JSON.stringify(entry.body ?? null)),
-  };
-  if (entry.kind === 'alertmanager') return decode({ ...item, kind: 'alertmanager' }, config);
-  if (entry.kind === 'deploy') return deploysOf(item, 'api', entry.body, {}, Object.keys(config.business.services));
+function inputOf(entry: StreamLine, line: number, at: number, config: Config, world: Readonly<World>): Input {
+  const { kind, source = 'default' } = entry;
+  const item = { id: String(line), source, receivedAt: at, trace: `line-${line}` };
+  const body = Buffer.from(JSON.stringify(entry.body ?? null));
+  if (kind === 'deploy') {
+    const { sender = 'api', headers = {} } = entry;
+    return deploysOf({ ...item, body }, sender, entry.body, headers, Object.keys(config.business.services));
+  }
+  if (kind !== 'action') return decode({ ...item, body, kind }, config);
   const ref = entry.incident;
+  const said: Record<string, unknown> = { ...(entry as { body?: object }).body };
+  // Ids differ from run to run: a stream may name the incident to merge into by an alert, as it does the incident itself.
+  if (typeof said.into === 'object') said.into = incidentOf(world, said.into as AlertRef) ?? '';
   const action: Action = {
     id: `line-${line}`,
     do: (entry.do ?? 'note') as Action['do'],
     incident: typeof ref === 'string' ? { id: ref } : (ref ?? null),
     by: entry.by ?? 'replay',
     origin: 'replay',
-    body: { ...(entry as { body?: object }).body },
+    body: said,
   };
   return { kind: 'action', action };
+}
+
+type AlertRef = { fingerprint?: string; source?: string } | null;
+
+function incidentOf(world: Readonly<World>, ref: AlertRef): string | null {
+  const alert = ref?.fingerprint === undefined ? null : findAlert(world, ref.fingerprint, ref.source);
+  return alert === null || alert === 'ambiguous' ? null : alert.incidentId;
 }
 
 /** What the run remembers of the effects: the last word on each alert and incident, and everything that was sent. */
@@ -200,7 +211,7 @@ export async function replay(
     if (until !== undefined && at > until) break;
     const start = performance.now();
     await pass(at);
-    const input = inputOf(entry, line, clock, rules.config);
+    const input = inputOf(entry, line, clock, rules.config, engine.world);
     if (input.kind === 'alerts') changes += input.sighting.seen.length;
     engine.apply(input, clock);
     await settle(clock);

@@ -11,14 +11,21 @@ function lift(line: unknown): unknown {
   return { ...body, ...(line as object) };
 }
 
-/** One line of a recorded stream (contract section 5). */
+/**
+ * One line of a recorded stream (contract section 5). Beyond the contract, as `replay --save` writes them: `source` (the
+ * contract's source of the alerts; else `default`), the kinds `alerts` (a body of `POST /api/v2/alerts`) and `poll` (what a
+ * reconciler saw), `sender` and `headers` of a deploy that came as another tool's webhook.
+ */
 export const StreamLine = z.preprocess(
   lift,
   z
     .object({
       at: z.iso.datetime({ offset: true }),
-      kind: z.enum(['alertmanager', 'deploy', 'action']),
+      kind: z.enum(['alertmanager', 'alerts', 'poll', 'deploy', 'action']),
       body: z.unknown().optional(),
+      source: z.string().optional(),
+      sender: z.enum(['api', 'pagerduty', 'github', 'gitlab', 'argocd', 'cdevents', 'prometheus']).optional(),
+      headers: z.record(z.string(), z.string()).optional(),
       incident: z.union([z.string(), z.object({ fingerprint: z.string(), source: z.string().optional() })]).optional(),
       do: z.enum(deeds, { error: `this is nothing that people do; write one of ${deeds.join(', ')}` }).optional(),
       by: z.string().optional(),
