@@ -1,6 +1,7 @@
 import type { Judgement } from './assess/conclude.ts';
 import { subjectOf } from './assess/speaking.ts';
 import { assess as judge } from './assess.ts';
+import { restoreVerdicts } from './assess/verdict.ts';
 import { createCorrelator } from './correlate/correlator.ts';
 import * as life from './correlate/life.ts';
 import * as people from './correlate/people.ts';
@@ -61,6 +62,7 @@ export function createEngine(initial: Rules) {
   const due = createDueQueue();
   const done = new Set<string>();
   const correlator = createCorrelator({ graph: rules.graph, windowMs: rules.windowMs }, rules.models.correlation);
+  world.relevance = correlator.relevance;
 
   let containment = emptyContainment();
 
@@ -258,7 +260,7 @@ export function createEngine(initial: Rules) {
       });
       due.schedule(`i:${id}`, wakeAt(incident, now));
     }
-    out.memory.push(...correlator.drainMemory());
+    out.memory.push(...correlator.drainMemory(), ...world.habits.drain());
     world.out = emptyEffects();
     world.written.clear();
     world.touched.clear();
@@ -293,6 +295,7 @@ export function createEngine(initial: Rules) {
       if (incident.urgent) world.dirty.add(state.id);
       due.schedule(`i:${state.id}`, wakeAt(incident, now));
     }
+    restoreVerdicts(world, restored.memory);
     for (const alert of restored.alerts) {
       const key = alertKey(alert);
       const newest = world.alerts.get(key);

@@ -185,7 +185,7 @@ function explainDecision({ alert, incident, decision, suppression }: ExplainInpu
       text.push(`What was done all the same: ${done}, as mode ${policy.mode} wants it.`);
     if (parts.actionability.length > 0) {
       const weighed = parts.actionability.map((one) => `${one.name} ${shown(one.value)} × ${shown(one.weight)}`);
-      text.push(`Actionability is the weighted mean of ${weighed.join(', ')}.`);
+      text.push(`Actionability is 1 / (1 + e^-x) of the sum x of ${weighed.join(', ')}.`);
     }
     for (const reason of policy.reasons) {
       const line = `Because (${reason.code}): ${reason.text}`;

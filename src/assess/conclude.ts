@@ -12,6 +12,7 @@ import type { RouteResult } from '../route/route.ts';
 import { targetLabel } from '../route/targets.ts';
 import type { Rules } from '../rules.ts';
 import { recordWeights } from './recorded.ts';
+import { remember } from './verdict.ts';
 import type { Weights } from './weigh.ts';
 
 /** What one assessment came to, for outcomes and tests. */
@@ -61,6 +62,8 @@ export function conclude(
       world.out.released.push({ source: alert.source, fingerprint: alert.fingerprint });
     state.heldAt = null;
   }
+  const opening = weights?.decide.learned.opening ?? true;
+  remember(world, incident, decided, { team: doc.team, causes: doc.rootCauses, opening }, now);
   state.suppressedUntil = send || state.status === 'resolved' ? null : decided.expiresAt;
 
   // A first message: to whom the policy's steps at 0s say, which is the team's addresses on the route's channels.

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { Learned } from '../decide/decide.ts';
 import { alertKey, episodeKey } from '../domain/alert.ts';
 import { Impact } from '../domain/incident.ts';
 import { Severity } from '../domain/severity.ts';
+import type { WorthFacts } from '../score/actionability.ts';
 import type { Weights } from './weigh.ts';
 
 /** Firing alerts named in a record, worst first; in a storm of one rule the first fifty say what the next thousand would. */
@@ -35,13 +37,13 @@ const Recorded = z.object({
   weights: z.looseObject({
     severity: Severity,
     tier: z.number().nullable(),
-    size: z.object({ services: z.number(), alerts: z.number() }),
+    openPriority: z.literal([1, 2, 3, 4, 5]).nullable(),
     labels: z.record(z.string(), z.string()),
     service: z.string().nullable(),
     assignedTeam: z.string().nullable(),
     tenant: z.string(),
-    suspect: z.number().nullable(),
-    hasAction: z.boolean(),
+    // Plain data of our own making, in the shape of this release or not at all: an older record has none.
+    worth: z.custom<WorthFacts>((value) => typeof value === 'object' && value !== null && 'model' in value),
     decide: z.looseObject({
       alerts: z.array(z.string()),
       alertsTotal: z.number(),
@@ -52,6 +54,7 @@ const Recorded = z.object({
       silencedUntil: z.number().nullable(),
       silences: z.array(z.object({ alerts: z.array(z.string()), until: z.number(), by: z.string() })),
       killSwitch: z.boolean(),
+      learned: z.custom<Learned>((value) => typeof value === 'object' && value !== null && 'opening' in value),
       now: z.number(),
     }),
   }),

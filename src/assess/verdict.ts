@@ -1,11 +1,24 @@
-import type { Decided } from '../decide/decide.ts';
-import type { Alert } from '../domain/alert.ts';
+import { touch } from '../correlate/life.ts';
+import type { BudgetHour, Decided, Learned } from '../decide/decide.ts';
+import { type Alert, alertKey } from '../domain/alert.ts';
+import { CANARY } from '../domain/canary.ts';
+import type { MemoryRecord } from '../domain/effects.ts';
+import type { RootCause } from '../domain/incident.ts';
+import { severityRank, worse } from '../domain/severity.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
+import type { Rules } from '../rules.ts';
+import type { RuleWorth, WorthFacts } from '../score/actionability.ts';
 import type { Weights } from './weigh.ts';
+
+/** Rules of an incident that are weighed; the worst alerts come first, and one that speaks of faults is enough. */
+const WEIGHED_RULES = 20;
+/** Calls between a symptom and what it is a symptom of. */
+const SYMPTOM_HOPS = 3;
 
 /** Everything about this incident that the verdict may look at, apart from what the other judges find. */
 export function verdictFacts(
   world: World,
+  rules: Rules,
   incident: LiveIncident,
   alerts: readonly Alert[],
   services: readonly string[],
@@ -25,24 +38,272 @@ export function verdictFacts(
     silencedUntil: state.silencedUntil,
     silences: world.silences,
     killSwitch: world.killSwitch.on,
+    learned: learnedOf(world, rules, incident, firing, services, now),
     now,
   };
 }
 
+/** What it may be worth to wake somebody for these alerts. */
+export function worthFacts(
+  world: World,
+  rules: Rules,
+  incident: LiveIncident,
+  alerts: readonly Alert[],
+  suspect: number | null,
+  now: number,
+): WorthFacts {
+  learnFrom(world, rules, incident, now);
+  const places = new Map<string, RuleWorth>();
+  const services = new Set<string>();
+  let changes = Number.POSITIVE_INFINITY;
+  let known = false;
+  for (const alert of alerts) {
+    const key = `${alert.cluster}\n${alert.namespace}\n${alert.alertname}`;
+    if (!places.has(key) && places.size < WEIGHED_RULES) {
+      const { relevance, onsets } = world.relevance(alert);
+      places.set(key, { alertname: alert.alertname, relevance, onsets, ...world.habits.of(alert) });
+    }
+    if (alert.service !== null && !services.has(alert.service)) {
+      services.add(alert.service);
+      known ||= rules.graph.has(alert.service, alert.namespace) || rules.policy.catalogue.has(alert.service);
+    }
+    if (changes > 0) changes = Math.min(changes, world.habits.changes(alert, now));
+  }
+  const anyKnown = rules.graph.nodes().length > 0 || rules.policy.catalogue.size > 0;
+  return {
+    rules: [...places.values()],
+    services: services.size,
+    known: anyKnown ? known : null,
+    suspect,
+    changes: Number.isFinite(changes) ? changes : 0,
+    model: rules.models.actionability,
+  };
+}
+
+/** Whether all members are firings of one rule on one service. */
+function isAlone({ members }: LiveIncident): boolean {
+  let first: Alert | null = null;
+  for (const alert of members.values()) {
+    first ??= alert;
+    if (alert.alertname !== first.alertname || alert.service !== first.service) return false;
+  }
+  return first !== null;
+}
+
+/** Counts what the changes since the last assessment say of their rules; each change passes here once. */
+function learnFrom(world: World, rules: Rules, incident: LiveIncident, now: number): void {
+  const { state, pending, members } = incident;
+  if (state.tenant === CANARY) return;
+  const { suppression } = rules.policy;
+  if (state.assessedAt === null) {
+    const begun = new Map(
+      pending.map(({ alert }) => [`${alert.cluster}\n${alert.namespace}\n${alert.alertname}`, alert]),
+    );
+    for (const alert of [...begun.values()].slice(0, WEIGHED_RULES)) world.habits.began(alert, now);
+  }
+  let ended: Alert | null = null;
+  for (const { alert, change } of pending) {
+    const { flapping } = suppression.matched(alert.labels).learning;
+    if (flapping) world.habits.changed(alert, flapping, change === 'fire' ? alert.receivedAt : alert.updatedAt);
+    if (change === 'resolve') ended = alert;
+  }
+  if (ended === null || incident.firing > 0) return;
+  const acted =
+    state.acknowledgedAt !== null ||
+    state.resolvedBy !== null ||
+    state.assignee !== null ||
+    state.snoozedUntil !== null;
+  const first = [...members.values()].reduce((a, b) => (b.receivedAt < a.receivedAt ? b : a), ended);
+  if (isAlone(incident) && ended.closedBecause !== 'stale' && ended.closedBecause !== 'by-hand') {
+    const { transient } = suppression.matched(ended.labels).learning;
+    const soon = transient !== null && ended.updatedAt - first.receivedAt <= transient.within;
+    world.habits.ended(ended, soon && !acted, now);
+  }
+  if (state.firstNotifiedAt === null) return;
+  const told = new Map([...members.values()].map((a) => [`${a.cluster}\n${a.namespace}\n${a.alertname}`, a]));
+  for (const alert of [...told.values()].slice(0, WEIGHED_RULES)) world.habits.told(alert, acted, now);
+}
+
+function learnedOf(
+  world: World,
+  rules: Rules,
+  incident: LiveIncident,
+  firing: readonly Alert[],
+  services: readonly string[],
+  now: number,
+): Learned {
+  const { suppression } = rules.policy;
+  const flapping: Record<string, NonNullable<ReturnType<World['habits']['flapping']>>> = {};
+  for (const alert of firing) {
+    const rule = suppression.matched(alert.labels).learning.flapping;
+    const flaps = rule && world.habits.flapping(alert, rule, now);
+    if (flaps) flapping[alertKey(alert)] = flaps;
+  }
+  const budgets: Record<string, BudgetHour> = {};
+  for (const [team, hour] of world.budgets) {
+    if (hour.until <= now) continue;
+    const side = hour.opened.includes(incident.state.id)
+      ? 'counted'
+      : hour.held.includes(incident.state.id)
+        ? 'held'
+        : null;
+    budgets[team] = { opened: hour.opened.length, until: hour.until, side };
+  }
+  const lead = firing[0];
+  return {
+    transient: lead && isAlone(incident) ? world.habits.of(lead).selfResolve : null,
+    flapping,
+    symptomOf: symptomOf(world, rules, incident, firing, services, now),
+    budgets,
+    opening: incident.state.wanted !== true,
+    senderSilences: {},
+  };
+}
+
 /**
- * Nothing fires any more and nobody was told: without this its end would be the first that anybody hears of it. Null when
- * that is not so.
+ * The open incident, told of before this one began, whose suspect every service here is or calls, directly or through
+ * others, and whose alerts came within the correlation window. Null when there is none, or when this one is worse.
+ */
+function symptomOf(
+  world: World,
+  rules: Rules,
+  { state }: LiveIncident,
+  firing: readonly Alert[],
+  services: readonly string[],
+  now: number,
+): Learned['symptomOf'] {
+  if (world.suspected.size === 0 || services.length === 0) return null;
+  const severity = firing.reduce<Alert['severity']>((a, b) => worse(a, b.severity), 'info');
+  const under = services.map((service) => reachable(rules, service));
+  const [first, ...others] = under;
+  for (const suspect of first!) {
+    if (!others.every((set) => set.has(suspect))) continue;
+    for (const id of world.suspected.get(suspect) ?? []) {
+      const paged = world.incidents.get(id);
+      if (!paged || id === state.id || paged.state.tenant !== state.tenant) continue;
+      const { number, lastChangeAt, startedAt, notifiedSeverity } = paged.state;
+      if (paged.state.status === 'resolved' || number > state.number || notifiedSeverity === null) continue;
+      if (state.startedAt - lastChangeAt > rules.windowMs || state.startedAt < startedAt - rules.windowMs) continue;
+      if (severityRank(severity) < severityRank(notifiedSeverity) || now < startedAt) continue;
+      return { incidentId: id, number, suspect, startedAt };
+    }
+  }
+  return null;
+}
+
+/** A service and what it calls, directly or through others. */
+function reachable({ graph }: Rules, service: string): Set<string> {
+  const seen = new Set([service]);
+  let edge = [service];
+  for (let hop = 0; hop < SYMPTOM_HOPS && edge.length > 0; hop += 1) {
+    edge = edge.flatMap((name) => graph.callees(name, null).filter((callee) => !seen.has(callee)));
+    for (const callee of edge) seen.add(callee);
+  }
+  return seen;
+}
+
+/** Remembers what the verdict means for those to come: what is told, what its team's hour holds, whom it may explain. */
+export function remember(
+  world: World,
+  incident: LiveIncident,
+  { decision, budget }: Decided,
+  verdict: { team: string; causes: readonly RootCause[]; opening: boolean },
+  now: number,
+): void {
+  const { state } = incident;
+  const over = state.status === 'resolved';
+  if (decision.verdict === 'notify' && !over) {
+    if (verdict.opening) for (const alert of incident.members.values()) world.habits.flapTold(alert, now);
+    state.wanted = true;
+  }
+  if (budget !== null && !over) spend(world, verdict.team, state.id, budget, now);
+
+  index(world, incident, decision, verdict.causes);
+  // What was held as its symptom has to stand for itself now.
+  if (!over) return;
+  for (const [id, of] of world.symptoms) {
+    const symptom = of === state.id ? world.incidents.get(id) : undefined;
+    if (symptom && symptom.state.status !== 'resolved') touch(world, symptom, now, true);
+  }
+}
+
+/** Puts the engine where it stood: what was learned, the hours of the teams, and who explains whom. */
+export function restoreVerdicts(world: World, memory: readonly MemoryRecord[]): void {
+  world.habits.load(memory);
+  for (const { scope, key, doc } of memory) {
+    const { until, opened, held } = (doc ?? {}) as Partial<{ until: number; opened: string[]; held: string[] }>;
+    if (scope === 'budget' && typeof until === 'number' && Array.isArray(opened) && Array.isArray(held))
+      world.budgets.set(key, { until, opened, held });
+  }
+  for (const incident of world.incidents.values())
+    if (incident.doc) index(world, incident, incident.doc.decision, incident.doc.rootCauses);
+}
+
+/** What this incident explains to others, and what explains it. */
+function index(
+  world: World,
+  { state }: LiveIncident,
+  decision: Decided['decision'],
+  causes: readonly RootCause[],
+): void {
+  const suspect = causes[0];
+  const tells = state.status !== 'resolved' && state.wanted === true && suspect && suspect.confidence !== 'low';
+  suspects(world, state.id, tells ? suspect.service : null);
+  const symptom = decision.reasons.find((reason) => reason.code === 'symptom');
+  if (decision.verdict === 'suppress' && state.status !== 'resolved' && typeof symptom?.incidentId === 'string')
+    world.symptoms.set(state.id, symptom.incidentId);
+  else world.symptoms.delete(state.id);
+}
+
+/** An incident is suspected of one service at most; a change of mind moves it. */
+function suspects(world: World, id: string, service: string | null): void {
+  const before = world.explains.get(id) ?? null;
+  if (before === service) return;
+  if (before !== null) {
+    const others = world.suspected.get(before);
+    others?.delete(id);
+    if (others?.size === 0) world.suspected.delete(before);
+    world.explains.delete(id);
+  }
+  if (service === null) return;
+  world.explains.set(id, service);
+  const same = world.suspected.get(service);
+  if (same) same.add(id);
+  else world.suspected.set(service, new Set([id]));
+}
+
+const HOUR = 60 * 60_000;
+
+/** The hour of a team begins with the first message counted. */
+function spend(world: World, team: string, id: string, side: 'counted' | 'held', now: number): void {
+  let hour = world.budgets.get(team);
+  if (!hour || hour.until <= now) {
+    if (side === 'held') return;
+    hour = { until: now + HOUR, opened: [], held: [] };
+  }
+  const list = side === 'counted' ? hour.opened : hour.held;
+  if (list.includes(id)) return;
+  const next = { ...hour, [side === 'counted' ? 'opened' : 'held']: [...list, id] };
+  world.budgets.set(team, next);
+  world.out.memory.push({ scope: 'budget', key: team, doc: next });
+}
+
+/**
+ * Nothing fires any more and nobody was to be told: without this its end would be the first that anybody hears of it. Null
+ * when that is not so. In a mode that sends everything the end is sent too; the verdict stays what the policy would do.
  */
 export function endedWhileHeld({ doc, state, members, firing }: LiveIncident, actionability: number): Decided | null {
   const untold = state.heldAt !== null && state.firstNotifiedAt === null;
-  if (!untold || firing > 0 || members.size === 0) return null;
+  const unwanted = state.wanted !== true && doc?.decision.verdict === 'suppress';
+  if (!(untold || unwanted) || firing > 0 || members.size === 0) return null;
   const reason = { code: 'ended-while-held', text: 'It ended while it was held back; there is nothing left to tell' };
   const before = doc?.decision.reasons.filter((r) => r.code !== reason.code) ?? [];
   const mode = doc?.decision.mode ?? 'active';
   return {
     decision: { verdict: 'suppress', actionability, mode, reasons: [reason, ...before] },
-    done: 'suppress',
+    done: untold ? 'suppress' : 'notify',
     perAlert: [],
-    expiresAt: state.suppressedUntil,
+    expiresAt: untold ? state.suppressedUntil : null,
+    budget: null,
   };
 }

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CorrelationModel, parseCorrelationModel } from '../correlate/model.ts';
+import { type ActionabilityModel, parseActionabilityModel } from '../score/actionability.ts';
 import { type CausesModel, parseCausesModel } from '../score/causes/model.ts';
 
 /** Every fitted model, read once at start. */
-export type Models = { correlation: CorrelationModel; causes: CausesModel };
+export type Models = { correlation: CorrelationModel; causes: CausesModel; actionability: ActionabilityModel };
 
 /** The folder shipped with the product. */
 export const modelsDir = join(import.meta.dirname, '..', '..', 'models');
@@ -14,6 +15,7 @@ export function loadModels(dir: string = modelsDir): Models {
   return {
     correlation: parseCorrelationModel(readJson(join(dir, 'correlation.json'))),
     causes: parseCausesModel(readJson(join(dir, 'causes.json'))),
+    actionability: parseActionabilityModel(readJson(join(dir, 'actionability.json'))),
   };
 }
 

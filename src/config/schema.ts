@@ -360,35 +360,9 @@ export const TocsinFile = z.strictObject({
           error: 'this is not a time of day; write for example "09:00", or off',
         })
         .default('09:00')
-        .describe('when each team gets the list of what was held back since the last one; nothing held back, nothing sent'),
-      time_zone: TimeZone.default('UTC'),
-    })
-    .prefault({}),
-  kill_switch: z
-    .strictObject({
-      latency: Duration.prefault('5m').describe(
-        'it trips when a change has waited for its verdict for longer; 0: never',
-      ),
-      criticals: z
-        .strictObject({
-          share: z.number().gt(0).max(1).default(0.5),
-          at_least: z.int().min(1).default(5),
-          within: LongerThanZero.prefault('10m'),
-        })
-        .prefault({})
         .describe(
-          'it trips when policy would hold back more than this share of the critical incidents that began within the time, and at least so many',
+          'when each team gets the list of what was held back since the last one; nothing held back, nothing sent',
         ),
-    })
-    .prefault({}),
-  digest: z
-    .strictObject({
-      at: z
-        .union([ClockTime, z.literal('off')], {
-          error: 'this is not a time of day; write for example "09:00", or off',
-        })
-        .default('09:00')
-        .describe('when each team gets the list of what was held back since the last one; nothing held back, nothing sent'),
       time_zone: TimeZone.default('UTC'),
     })
     .prefault({}),
@@ -725,6 +699,11 @@ export const SuppressionFile = z.strictObject({
     .strictObject({
       enabled: z.boolean().default(true),
       threshold: share.default(0.7).describe('an incident worth less than this is held back'),
+      firings: z
+        .number()
+        .min(1)
+        .default(3)
+        .describe('a rule that began fewer incidents so far is never held back for its score'),
       for: LongerThanZero.prefault('4h').describe('what still fires so long after it came notifies all the same'),
       overrides: z
         .array(
@@ -732,6 +711,7 @@ export const SuppressionFile = z.strictObject({
             match: Match,
             enabled: z.boolean().optional(),
             threshold: share.optional(),
+            firings: z.number().min(1).optional(),
             for: LongerThanZero.optional(),
           }),
         )

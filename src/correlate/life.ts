@@ -148,6 +148,7 @@ export function reopen(world: World, incident: LiveIncident, now: number, by: st
   state.acknowledgedAt = null;
   state.acknowledgedBy = null;
   state.reopens += 1;
+  state.wanted = false;
   state.escalation = null;
   say(world, state.id, now, 'reopened', by ? `Reopened by ${by}: ${why}` : `Reopened: ${why}`, by);
   touch(world, incident, now, true);

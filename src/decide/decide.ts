@@ -4,13 +4,43 @@ import type { Decision, Mode } from '../domain/incident.ts';
 import type { Reason } from '../domain/reason.ts';
 import { type Severity, severityRank } from '../domain/severity.ts';
 import { wallText } from './calendar.ts';
-import { type Hold, hold, type SuppressionPolicy } from './suppression.ts';
+import type { Flapping } from './habits.ts';
+import { type Hold, hold, type Learning, type SuppressionPolicy } from './suppression.ts';
 
 /** What is looked at of a firing alert. */
 export type DecideAlert = Pick<
   Alert,
   'source' | 'fingerprint' | 'labels' | 'severity' | 'alertname' | 'service' | 'receivedAt'
 >;
+
+/** What the stream itself taught about this incident, as plain data: kept with the decision. Times are epoch ms. */
+export type Learned = {
+  /** One rule on one service fires, and nothing else: the share of such firings that ended soon and by themselves. */
+  transient: { share: number; n: number } | null;
+  /** By alert key: the alerts that come and go. */
+  flapping: Readonly<Record<string, Flapping>>;
+  /** The incident that this one is a symptom of: somebody was told of it, and it is still open. */
+  symptomOf: { incidentId: string; number: number; suspect: string; startedAt: number } | null;
+  /** By team: how its running hour stands, and on which side of its budget this incident came. */
+  budgets: Readonly<Record<string, BudgetHour>>;
+  /** Nobody holds an open message of this incident: telling of it opens one. */
+  opening: boolean;
+  /** By alert key: what the sender's Alertmanager was told to keep quiet. */
+  senderSilences: Readonly<Record<string, SenderSilence>>;
+};
+
+/** One team's hour: it began with the first message counted and ends at `until`. */
+export type BudgetHour = { opened: number; until: number; side: 'counted' | 'held' | null };
+export type SenderSilence = { id: string; by: string; until: number; comment: string; staleSince: number | null };
+
+export const nothingLearned: Learned = {
+  transient: null,
+  flapping: {},
+  symptomOf: null,
+  budgets: {},
+  opening: true,
+  senderSilences: {},
+};
 
 /** Times are epoch ms. */
 export type DecideInput = {
@@ -21,8 +51,10 @@ export type DecideInput = {
   /** From the route. */
   team: string;
   unknownOwner: boolean;
-  /** 0..1, from score/priority.ts; goes into the decision as it is. */
-  actionability: number;
+  priority: number;
+  /** From score/actionability.ts; the value goes into the decision as it is. */
+  worth: { value: number; why: string; seen: number };
+  learned: Learned;
   /** Rules (alert names) that fired for the first time ever in this incident. */
   firstEver: ReadonlySet<string>;
   /**
@@ -56,6 +88,8 @@ export type Decided = {
   perAlert: AlertDecision[];
   /** When the suppression ends and the incident must be looked at anew, epoch ms; null when nothing is held back. */
   expiresAt: number | null;
+  /** On which side of its team's budget it came by this decision; null when the budget is not about it. */
+  budget: 'counted' | 'held' | null;
 };
 
 /**
@@ -66,6 +100,8 @@ export type Decided = {
  *   an unknown owner.
  * - What a person silenced or snoozed is held in every mode: modes and the built-in floors guard against policies, not
  *   against people. A configured floor and a watchdog overrule even them.
+ * - What was learned of the stream (little worth, transient, flapping, a symptom) holds back what would open a message, and
+ *   yields to every floor; an hour's budget comes last and leaves priorities above its own and floors alone.
  * - A rise in severity or a new service since `baseline` breaks through, and so does time: each hold has an end.
  * - The kill switch passes everything through.
  */
@@ -76,28 +112,42 @@ export function decide(input: DecideInput, policy: { suppression: SuppressionPol
   const judged = input.alerts.map((alert) => judge(alert, input, incidentHolds, silenced, suppression));
   const mode = input.killSwitch ? 'passthrough' : leastPowerful(judged, suppression.mode);
   const perAlert = judged.map(alertDecision);
-  const notify = (reasons: Reason[]): Decided => ({
-    decision: { verdict: 'notify', actionability: input.actionability, mode, reasons },
+  const actionability = input.worth.value;
+  const notify = (reasons: Reason[], budget: Decided['budget'] = null): Decided => ({
+    decision: { verdict: 'notify', actionability, mode, reasons },
     done: 'notify',
     perAlert,
     expiresAt: null,
+    budget,
   });
 
   if (input.killSwitch)
     return notify([{ code: 'kill-switch', text: 'The kill switch is on: everything is passed through plainly' }]);
   const all: { holds: readonly Hold[]; firm: readonly Hold[] }[] =
     judged.length > 0 ? judged : [{ holds: incidentHolds, firm: incidentHolds }];
-  if (all.some((one) => one.holds.length === 0)) return notify(whyNotify(judged, mode));
+  if (all.some((one) => one.holds.length === 0)) {
+    const budget = overBudget(input, judged, mode, suppression);
+    if (!budget.held) return notify(whyNotify(judged, mode), budget.counts ? 'counted' : null);
+    const { held } = budget;
+    return {
+      decision: { verdict: 'suppress', actionability, mode, reasons: [held.reason] },
+      done: mode === 'active' ? 'suppress' : 'notify',
+      perAlert: perAlert.map((one) => ({ ...one, suppress: [held.reason], until: held.until, policy: 'budget' })),
+      expiresAt: held.until,
+      budget: 'held',
+    };
+  }
   const reasons = distinct(all.flatMap((one) => one.holds.map((h) => h.reason)));
   const news = breaksThrough(input);
   if (news.length > 0) return notify([...news, ...reasons]);
 
   const heldBack = all.every((one) => one.firm.length > 0);
   return {
-    decision: { verdict: 'suppress', actionability: input.actionability, mode, reasons },
+    decision: { verdict: 'suppress', actionability, mode, reasons },
     done: heldBack ? 'suppress' : 'notify',
     perAlert,
     expiresAt: all.map((one) => latest(heldBack ? one.firm : one.holds)).reduce((a, b) => Math.min(a, b)),
+    budget: null,
   };
 }
 
@@ -115,7 +165,7 @@ function judge(
   alert: DecideAlert,
   input: DecideInput,
   incidentHolds: readonly Hold[],
-  silenced: ReadonlyMap<string, Hold>,
+  silenced: ReadonlyMap<string, readonly [Hold]>,
   suppression: SuppressionPolicy,
 ): Judged {
   const key = alertKey(alert);
@@ -123,8 +173,7 @@ function judge(
   const matched = suppression.matched(alert.labels);
   if (matched.floor) return { key, mode, holds: [], firm: [], floor: matched.floor };
 
-  const silence = silenced.get(key);
-  const byHand = silence ? [...incidentHolds, silence] : incidentHolds;
+  const byHand = [...incidentHolds, ...(silenced.get(key) ?? []), ...bySender(key, input)];
   const floor = builtInFloor(alert, input);
   const byPolicy: Hold[] = [];
   // A passthrough decides nothing. Of the built-in floors only the critical one yields to a policy that names it.
@@ -134,6 +183,7 @@ function judge(
       const held = holding.holds(input.now, alert.receivedAt);
       if (held) byPolicy.push(held);
     }
+    if (floor === null) byPolicy.push(...byLearning(alert, key, input, matched.learning));
   }
   const holds = byPolicy.length > 0 ? [...byHand, ...byPolicy] : byHand;
   return { key, mode, holds, firm: mode === 'active' ? holds : byHand, floor: holds.length === 0 ? floor : null };
@@ -152,6 +202,66 @@ function builtInFloor(alert: DecideAlert, input: DecideInput): Reason | null {
   return null;
 }
 
+/** What the stream taught: only what would open a message is held back for it, never news of one that is out. */
+function byLearning(alert: DecideAlert, key: string, input: DecideInput, rules: Learning): Hold[] {
+  const { learned, now, worth } = input;
+  if (!learned.opening) return [];
+  const holds: Hold[] = [];
+  const still = (until: number): boolean => now < until;
+
+  const { actionability, transient, flapping, symptoms } = rules;
+  if (actionability && worth.value < actionability.threshold && worth.seen > actionability.firings) {
+    const until = alert.receivedAt + actionability.for;
+    const text = `Hardly worth waking anybody for: ${worth.value.toFixed(2)}, below ${actionability.threshold}${worth.why ? ` (${worth.why})` : ''}`;
+    if (still(until)) holds.push(hold('actionability', 'actionability', until, text));
+  }
+  if (transient && learned.transient) {
+    const { share, n } = learned.transient;
+    const until = alert.receivedAt + transient.within;
+    if (n >= transient.firings && share >= transient.share && still(until)) {
+      const text = `${Math.round(share * 100)} % of the ${Math.round(n)} times that ${alert.alertname} fired alone it ended by itself within ${minutes(transient.within)}: held until ${wallText(until, 'UTC')}`;
+      holds.push(hold('transient', 'transient', until, text));
+    }
+  }
+  const flaps = learned.flapping[key];
+  if (flapping && flaps && flaps.toldAt !== null) {
+    const until = Math.min(flaps.calmAt, flaps.toldAt + flapping.remind);
+    const text = `${alert.alertname} comes and goes: ${flaps.changes} changes within ${minutes(flapping.window)}; somebody was told, and it is held until it is calm`;
+    if (still(until)) holds.push(hold('flapping', 'flapping', until, text));
+  }
+  if (symptoms && learned.symptomOf) {
+    const { incidentId, number, suspect } = learned.symptomOf;
+    const until = alert.receivedAt + symptoms.for;
+    const text = `A symptom of incident ${number}, of which somebody was told: ${suspect} is suspected there, and this stands on it`;
+    if (still(until)) {
+      const held = hold('symptom', 'symptoms', until, text);
+      holds.push({ ...held, reason: { ...held.reason, incidentId } });
+    }
+  }
+  return holds;
+}
+
+/** Whether the team's hour is used up, for what would open a message now and no floor speaks for. */
+function overBudget(
+  input: DecideInput,
+  judged: readonly Judged[],
+  mode: Mode,
+  suppression: SuppressionPolicy,
+): { counts: boolean; held: Hold | null } {
+  const { learned, priority, team, alerts } = input;
+  const limit = suppression.budgetOf(team);
+  const exempt = limit === null || priority < limit.from || judged.some((one) => one.floor !== null);
+  if (exempt || !learned.opening || alerts.length === 0 || mode === 'passthrough') return { counts: false, held: null };
+  const hour = learned.budgets[team];
+  if (!hour || hour.until <= input.now || hour.side === 'counted') return { counts: true, held: null };
+  if (hour.side !== 'held' && hour.opened < limit.perHour) return { counts: true, held: null };
+  if (breaksThrough(input).length > 0) return { counts: true, held: null };
+  const text = `${team} has had its ${limit.perHour} new messages of priority ${limit.from} and below this hour: it comes with the digest at ${wallText(hour.until, 'UTC')}`;
+  return { counts: false, held: hold('budget', 'budget', hour.until, text) };
+}
+
+const minutes = (ms: number): string => `${Math.round(ms / 60_000)} min`;
+
 /** What a person did to the whole incident. */
 function heldByHand({ snoozedUntil, silencedUntil, now }: DecideInput): Hold[] {
   const holds: Hold[] = [];
@@ -163,15 +273,28 @@ function heldByHand({ snoozedUntil, silencedUntil, now }: DecideInput): Hold[] {
 }
 
 /** The alerts that a person silenced, each with the silence that lasts longest. */
-function silencedAlerts({ silences, now }: DecideInput): Map<string, Hold> {
-  const found = new Map<string, Hold>();
+function silencedAlerts({ silences, now }: DecideInput): Map<string, [Hold]> {
+  const found = new Map<string, [Hold]>();
   for (const silence of silences) {
     if (silence.until <= now) continue;
     const text = `Silenced by ${silence.by} until ${wallText(silence.until, 'UTC')}`;
     const held = hold('silenced', 'silence', silence.until, text);
-    for (const key of silence.alerts) if ((found.get(key)?.until ?? 0) < held.until) found.set(key, held);
+    for (const key of silence.alerts) if ((found.get(key)?.[0].until ?? 0) < held.until) found.set(key, [held]);
   }
   return found;
+}
+
+/** A silence set in the sender's Alertmanager, which is a person's too. */
+function bySender(key: string, { learned, now }: DecideInput): Hold[] {
+  const silence = learned.senderSilences[key];
+  if (!silence || silence.until <= now) return [];
+  const said = silence.comment ? `: ${silence.comment}` : '';
+  const stale =
+    silence.staleSince === null
+      ? ''
+      : `; Alertmanager has not answered since ${wallText(silence.staleSince, 'UTC')}, so this is what it said then`;
+  const text = `Silenced in Alertmanager by ${silence.by} until ${wallText(silence.until, 'UTC')}${said}${stale}`;
+  return [hold('silenced-at-sender', `silence:${silence.id}`, silence.until, text)];
 }
 
 /** A rise in severity or a new service since the receivers last heard of it. */

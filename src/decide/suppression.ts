@@ -4,6 +4,7 @@ import type { Mode } from '../domain/incident.ts';
 import type { Reason } from '../domain/reason.ts';
 import { type CompiledMatchers, compileMatchers, names } from '../route/matchers.ts';
 import { closedCalendar, maintenanceCalendar, type Stretch, wallText } from './calendar.ts';
+import type { FlapRule } from './habits.ts';
 
 /** Why something is held back and until when (epoch ms; in the reason RFC 3339, since it goes out as it is). */
 export type Hold = { until: number; reason: Reason };
@@ -28,14 +29,25 @@ export type SuppressionPolicy = {
   modeOf(labels: Labels, team: string, service: string | null): Mode;
   /** The entries and the floor that these labels match; worked out once per labels object, not once per look. */
   matched(labels: Labels): Matched;
+  /** How many messages of priority `from` and below a team gets anew in an hour; null: as many as there are. */
+  budgetOf(team: string): { perHour: number; from: number } | null;
   /** Every entry, for explanations: which do not match, and by what. */
   entries: readonly HoldingPolicy[];
+};
+
+/** The rules that act on what was learned, for one alert; null: turned off for it. Times are ms. */
+export type Learning = {
+  actionability: { threshold: number; firings: number; for: number } | null;
+  transient: { share: number; firings: number; within: number } | null;
+  flapping: (FlapRule & { remind: number }) | null;
+  symptoms: { for: number } | null;
 };
 
 export type Matched = {
   holding: readonly HoldingPolicy[];
   /** Nothing may hold it back, and why. */
   floor: Reason | null;
+  learning: Learning;
 };
 
 export const hold = (code: string, policy: string, until: number, text: string): Hold => ({
@@ -78,17 +90,20 @@ export function compileSuppression(config: Config): SuppressionPolicy {
       return entry(hours.name, hours.match, (now) => held(calendar(now)));
     }),
   ];
+  const learningOf = compileLearning(config.suppression);
   const compiledFloors = floors.map((floor) => compileMatchers(floor.match));
   const watchdogs = config.tocsin.heartbeats.map((heartbeat) => compileMatchers(heartbeat.match));
   const match = (labels: Labels): Matched => ({
     holding: holding.filter((policy) => policy.matchers.matches(labels)),
     floor: floorOf(labels, compiledFloors, watchdogs),
+    learning: learningOf(labels),
   });
   const { mode } = config.tocsin.suppress;
   const overrides = config.tocsin.suppress.overrides.map((override) => ({
     matchers: compileMatchers(override.match),
     mode: override.mode,
   }));
+  const { budget } = config.suppression;
   const matched = new WeakMap<Labels, Matched>();
   const modes = new WeakMap<Labels, { team: string; service: string | null; mode: Mode }>();
   return {
@@ -103,6 +118,11 @@ export function compileSuppression(config: Config): SuppressionPolicy {
       modes.set(labels, { team, service, mode: fresh });
       return fresh;
     },
+    budgetOf: (team) => {
+      if (!budget.enabled) return null;
+      const perHour = Object.hasOwn(budget.teams, team) ? budget.teams[team]! : budget.per_hour;
+      return { perHour, from: budget.from_priority };
+    },
     matched: (labels) => {
       const before = matched.get(labels);
       if (before) return before;
@@ -111,6 +131,33 @@ export function compileSuppression(config: Config): SuppressionPolicy {
       return fresh;
     },
   };
+}
+
+/** Each rule with what the first override that matches says otherwise. */
+function compileLearning(file: Config['suppression']): (labels: Labels) => Learning {
+  const withOverrides = <Rule extends { enabled: boolean }>(
+    rule: Rule & { overrides: ({ match: string[] } & { [key in keyof Rule]?: Rule[key] | undefined })[] },
+  ) => {
+    const { overrides, ...rest } = rule;
+    const compiled = overrides.map(({ match, ...other }) => ({
+      matchers: compileMatchers(match),
+      rule: { ...rest, ...other } as unknown as Rule,
+    }));
+    return (labels: Labels): Rule | null => {
+      const found = compiled.find(({ matchers }) => matchers.matches(labels))?.rule ?? (rest as unknown as Rule);
+      return found.enabled ? found : null;
+    };
+  };
+  const actionability = withOverrides(file.actionability);
+  const transient = withOverrides(file.transient);
+  const flapping = withOverrides(file.flapping);
+  const symptoms = withOverrides(file.symptoms);
+  return (labels) => ({
+    actionability: actionability(labels),
+    transient: transient(labels),
+    flapping: flapping(labels),
+    symptoms: symptoms(labels),
+  });
 }
 
 /** 10,000 alerts in one window share one hold: writing its sentence anew for each took 120 ms. */

@@ -2,8 +2,8 @@ import type { Action, ActionResult } from './action.ts';
 import type { Alert } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Incident } from './incident.ts';
-import type { LabelKind, ModelVersions, Ranking } from './label.ts';
 import type { KillSwitch } from './kill-switch.ts';
+import type { LabelKind, ModelVersions, Ranking } from './label.ts';
 import type { Ledger } from './ledger.ts';
 import type { NotificationJob, Target } from './notification.ts';
 import type { Reason } from './reason.ts';
@@ -65,6 +65,8 @@ export type IncidentState = {
   handedOver: boolean;
   /** Counts the notifications planned so far: their ids are `<incident>-<n>`. */
   notices: number;
+  /** The policy wanted it told since it last began: in `shadow` not the same as having been told. */
+  wanted?: boolean;
   /** When the running suppression ends and the incident is looked at anew. */
   suppressedUntil: number | null;
   /** What stood when the running suppression began: worse or wider than this breaks through. */

@@ -1,9 +1,10 @@
+import { createHabits, type Habits, type RulePlace } from '../decide/habits.ts';
 import type { Alert, Labels } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
 import type { Incident } from './incident.ts';
-import { emptyLedger } from './ledger.ts';
 import { type KillSwitch, neverTurned } from './kill-switch.ts';
+import { emptyLedger } from './ledger.ts';
 import type { Target } from './notification.ts';
 
 /** One of the two state changes of an episode, waiting for the decision on its incident. */
@@ -44,6 +45,17 @@ export type World = {
   links: { must: Map<string, Set<string>>; cannot: Map<string, Set<string>> };
   /** Every alertname ever seen, with the incident of its first occurrence when that was in this process' life. */
   rules: Map<string, string | null>;
+  /** What is learned of rules and alerts for the verdict. */
+  habits: Habits;
+  /** What the correlator learned of a rule: the probability that it speaks of faults, and on how many onsets that rests. */
+  relevance: (rule: RulePlace) => { relevance: number; onsets: number };
+  /** The running hour of each team that was told of anything anew, by incident id. */
+  budgets: Map<string, { until: number; opened: readonly string[]; held: readonly string[] }>;
+  /** Incidents that somebody was told of, by the service they suspect, and the other way round. */
+  suspected: Map<string, Set<string>>;
+  explains: Map<string, string>;
+  /** Incidents held back as symptoms, each with the one it is a symptom of. */
+  symptoms: Map<string, string>;
   nextNumber: number;
   killSwitch: KillSwitch;
   /** Incidents whose revision is ahead of their assessment. */
@@ -88,6 +100,12 @@ export const emptyWorld = (): World => ({
   silences: [],
   links: { must: new Map(), cannot: new Map() },
   rules: new Map(),
+  habits: createHabits(),
+  relevance: () => ({ relevance: 0.5, onsets: 0 }),
+  budgets: new Map(),
+  suspected: new Map(),
+  explains: new Map(),
+  symptoms: new Map(),
   nextNumber: 1,
   killSwitch: neverTurned(),
   dirty: new Set(),

@@ -61,38 +61,3 @@ export function tierOf(services: readonly string[], catalogue: ReadonlyMap<strin
   const tiers = services.flatMap((service) => catalogue.get(service)?.tier ?? []);
   return tiers.length === 0 ? null : Math.min(...tiers);
 }
-
-export type ActionabilityInput = {
-  severity: Severity;
-  customerImpact: Impact['customerImpact'];
-  /** Probability of the top suspect; null when there is none. */
-  suspect: number | null;
-  /** Whether anything is recommended or a runbook is linked. */
-  hasAction: boolean;
-  unknownOwner: boolean;
-};
-
-export type Actionability = { value: number; parts: { name: string; value: number; weight: number }[] };
-
-const bySeverity: Record<Severity, number> = { critical: 1, high: 0.85, medium: 0.55, low: 0.25, info: 0.05 };
-const byCustomers = { none: 0, low: 0.35, medium: 0.7, high: 1 } as const;
-
-/**
- * How much someone woken now could do, 0..1: the weighted mean of severity (0.4), customer impact (0.2), clarity of the
- * cause (0.2), a known action (0.1) and a known owner (0.1). What nobody declared is left out of the mean, it counts neither
- * way. The weights are judgement, not fitted: it is shown and explained, and no verdict hangs on it.
- */
-export function actionability(input: ActionabilityInput): Actionability {
-  const parts = [
-    { name: 'severity', value: bySeverity[input.severity], weight: 0.4 },
-    ...(input.customerImpact === null
-      ? []
-      : [{ name: 'customers', value: byCustomers[input.customerImpact], weight: 0.2 }]),
-    { name: 'cause', value: input.suspect ?? 0, weight: 0.2 },
-    { name: 'action', value: input.hasAction ? 1 : 0, weight: 0.1 },
-    { name: 'owner', value: input.unknownOwner ? 0 : 1, weight: 0.1 },
-  ];
-  const weight = parts.reduce((sum, part) => sum + part.weight, 0);
-  const value = parts.reduce((sum, part) => sum + part.value * part.weight, 0) / weight;
-  return { value: Math.round(value * 100) / 100, parts };
-}

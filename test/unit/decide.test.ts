@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type DecideAlert, type DecideInput, decide } from '../../src/decide/decide.ts';
+import { type DecideAlert, type DecideInput, decide, nothingLearned } from '../../src/decide/decide.ts';
 import { policyOf, shop } from './policy-fixture.ts';
 
 const at = (text: string) => Date.parse(`2026-11-${text}Z`);
@@ -47,7 +47,9 @@ const look = (alerts: DecideAlert[], more: Partial<DecideInput> = {}, policy = a
       services: [],
       team: 'sre',
       unknownOwner: false,
-      actionability: 0.5,
+      priority: 3,
+      worth: { value: 0.9, why: '', seen: 10 },
+      learned: nothingLearned,
       firstEver: new Set(),
       baseline: null,
       snoozedUntil: null,
@@ -67,7 +69,7 @@ describe('a policy holds back', () => {
   test('what matches a maintenance window while it runs, until it ends', () => {
     const result = look([db()]);
     expect(result).toMatchObject({ done: 'suppress', expiresAt: at('22T03:00') });
-    expect(result.decision).toMatchObject({ verdict: 'suppress', mode: 'active', actionability: 0.5 });
+    expect(result.decision).toMatchObject({ verdict: 'suppress', mode: 'active', actionability: 0.9 });
     expect(result.decision.reasons).toEqual([
       {
         code: 'maintenance-window',

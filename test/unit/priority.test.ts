@@ -1,70 +1,139 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { BusinessFile } from '../../src/config/schema.ts';
+import { describe, expect, test } from 'vitest';
+import { BusinessFile, RoutingFile } from '../../src/config/schema.ts';
 import { severities } from '../../src/domain/severity.ts';
-import { actionability, type PriorityInput, priorityOf, tierOf } from '../../src/score/priority.ts';
+import { type PriorityInput, priorityOf, tierOf } from '../../src/score/priority.ts';
 
-const calm = { customerImpact: null, regulatoryRisk: false, slaBreachRisk: 'unknown', cascadeRisk: 'unknown' } as const;
-const one = { services: 1, alerts: 1 };
-const of = (more: Partial<PriorityInput>) =>
-  priorityOf({ severity: 'high', tier: 3, size: one, impact: calm, ...more });
+const table = (priority: object = {}) => RoutingFile.parse({ priority }).priority;
+const unknown = { totalRevenueImpact: null, currency: null, affectedUsers: null, slaBreachRisk: 'unknown' } as const;
 
-test.each([
-  ['critical', [1, 1, 2, 2, 3, 1]],
-  ['high', [2, 2, 3, 3, 4, 2]],
-  ['medium', [3, 3, 4, 4, 4, 3]],
-  ['low', [4, 4, 4, 5, 5, 4]],
-  ['info', [5, 5, 5, 5, 5, 5]],
-] as const)('%s on tiers 1 to 5 and on an undeclared one', (severity, priorities) => {
-  expect([1, 2, 3, 4, 5, null].map((tier) => of({ severity, tier }).priority)).toEqual(priorities);
-});
+const of = (
+  { severity = 'info', tier = null, ...impact }: Partial<PriorityInput> & Partial<PriorityInput['impact']>,
+  priority: object = {},
+) => priorityOf({ severity, tier, impact: { ...unknown, ...impact } }, table(priority));
+const points = (...args: Parameters<typeof of>) => of(...args).points;
 
-test('a wide incident rises one step, a high impact another, and each is said', () => {
-  expect(of({ size: { services: 5, alerts: 5 } }).priority).toBe(2);
-  expect(of({ size: { services: 1, alerts: 50 } }).priority).toBe(2);
-  expect(of({ size: { services: 4, alerts: 49 } }).priority).toBe(3);
-  const both = of({
-    size: { services: 5, alerts: 9 },
-    impact: { ...calm, regulatoryRisk: true, customerImpact: 'high' },
+describe('points', () => {
+  test('of the severity alone', () => {
+    expect(severities.map((severity) => points({ severity }))).toEqual([40, 30, 20, 10, 0]);
   });
-  expect(both.priority).toBe(1);
-  expect(both.reasons.map((reason) => reason.text)).toEqual([
-    'Severity high on a tier 3 service is P3',
-    '9 alerts on 5 services: up to P2',
-    'High impact (customers, regulation): up to P1',
-  ]);
+
+  test.each([
+    [100, 0],
+    [100.01, 10],
+    [1_000, 10],
+    [1_000.01, 20],
+    [10_000, 20],
+    [10_000.01, 30],
+    [1e9, 30],
+    [0, 0],
+    [null, 0],
+  ])('of a revenue impact of %s are %s', (totalRevenueImpact, expected) => {
+    expect(points({ totalRevenueImpact, currency: 'EUR' })).toBe(expected);
+    expect(points({ totalRevenueImpact })).toBe(expected);
+  });
+
+  test.each([
+    [100, 0],
+    [101, 10],
+    [1_000, 10],
+    [1_001, 20],
+    [0, 0],
+    [null, 0],
+  ])('of %s users are %s', (affectedUsers, expected) => {
+    expect(points({ affectedUsers })).toBe(expected);
+  });
+
+  test('of a high risk to an objective are 10, of any other none', () => {
+    const risks = ['high', 'medium', 'low', 'unknown'] as const;
+    expect(risks.map((slaBreachRisk) => points({ slaBreachRisk }))).toEqual([10, 0, 0, 0]);
+  });
+
+  test('of a tier are none unless somebody gives it some', () => {
+    expect(points({ tier: 1 })).toBe(0);
+    expect([1, 2, 3].map((tier) => points({ tier }, { tier: { 1: 25, 2: 5 } }))).toEqual([25, 5, 0]);
+    expect(points({ tier: null }, { tier: { 1: 25 } })).toBe(0);
+  });
+
+  test('of rows in any order: the one with the largest `over` that the figure is over', () => {
+    const users = [
+      { over: 5, points: 1 },
+      { over: 50, points: 7 },
+      { over: 20, points: 3 },
+    ];
+    expect([5, 6, 20, 21, 51].map((affectedUsers) => points({ affectedUsers }, { users }))).toEqual([0, 1, 1, 3, 7]);
+    expect(points({ affectedUsers: 9 }, { users: [] })).toBe(0);
+  });
 });
 
-test('each kind of high impact counts, and together no more than one', () => {
-  expect(of({ impact: { ...calm, slaBreachRisk: 'high' } }).priority).toBe(2);
-  expect(of({ impact: { ...calm, cascadeRisk: 'high' } }).priority).toBe(2);
-  expect(
-    of({ impact: { customerImpact: 'high', regulatoryRisk: true, slaBreachRisk: 'high', cascadeRisk: 'high' } })
-      .priority,
-  ).toBe(2);
-  expect(
-    of({ impact: { customerImpact: 'medium', regulatoryRisk: false, slaBreachRisk: 'medium', cascadeRisk: 'low' } })
-      .priority,
-  ).toBe(3);
-});
+describe('the priority', () => {
+  // Points that are exactly wanted, through the one figure whose rows may say anything.
+  const with_ = (n: number) => of({ affectedUsers: 1 }, { users: [{ over: 0, points: n }] }).priority;
 
-test('info stays P5 whatever happens, and nothing is more urgent than P1', () => {
-  const worst = { size: { services: 99, alerts: 9999 }, impact: { ...calm, regulatoryRisk: true } };
-  expect(of({ severity: 'info', tier: 1, ...worst }).priority).toBe(5);
-  expect(of({ severity: 'critical', tier: 1, ...worst }).priority).toBe(1);
-});
+  test.each([
+    [71, 1],
+    [70, 1],
+    [69, 2],
+    [50, 2],
+    [49, 3],
+    [30, 3],
+    [29, 4],
+    [20, 4],
+    [19, 5],
+    [0, 5],
+  ])('of %s points is P%s', (sum, priority) => {
+    expect(with_(sum)).toBe(priority);
+  });
 
-test('a worse severity or a more important tier never lowers the priority', () => {
-  const tier = fc.integer({ min: 1, max: 4 });
-  const rank = fc.integer({ min: 0, max: 3 });
-  fc.assert(
-    fc.property(tier, rank, fc.nat(9), fc.boolean(), (t, r, services, regulatoryRisk) => {
-      const more = { size: { services, alerts: services }, impact: { ...calm, regulatoryRisk } };
-      const here = of({ severity: severities[r]!, tier: t, ...more }).priority;
-      expect(of({ severity: severities[r + 1]!, tier: t, ...more }).priority).toBeGreaterThanOrEqual(here);
-      expect(of({ severity: severities[r]!, tier: t + 1, ...more }).priority).toBeGreaterThanOrEqual(here);
-    }),
-  );
+  test('of a severity with no business figure', () => {
+    expect(severities.map((severity) => of({ severity }).priority)).toEqual([3, 3, 4, 5, 5]);
+  });
+
+  test('adds up, and says every part', () => {
+    const { priority, reasons } = of({
+      severity: 'critical',
+      totalRevenueImpact: 12_000,
+      currency: 'USD',
+      affectedUsers: 40_000,
+      slaBreachRisk: 'high',
+    });
+    expect(priority).toBe(1);
+    expect(reasons.map((reason) => reason.text)).toEqual([
+      'Severity critical: 40 points',
+      'Revenue impact 12000 USD, over 10000 USD: 30 points',
+      '40000 users, over 1000: 20 points',
+      'SLO breach risk high: 10 points',
+      '100 points in all make P1: P1 takes 70',
+    ]);
+    expect(of({}).reasons.map((reason) => reason.text)).toEqual(['0 points in all make P5: fewer than the 20 of P4']);
+  });
+
+  test('follows a table of one`s own', () => {
+    const own = { severity: { critical: 5 }, at_least: { 1: 5, 2: 4, 3: 3, 4: 2 } };
+    expect(of({ severity: 'critical' }, own).priority).toBe(1);
+  });
+
+  test('is never less urgent for a worse severity, more money, more users or a higher risk', () => {
+    const amount = fc.double({ min: 0, max: 50_000, noNaN: true });
+    const risk = fc.constantFrom('low', 'medium', 'high' as const);
+    fc.assert(
+      fc.property(fc.nat(4), fc.nat(4), amount, amount, fc.nat(5_000), fc.nat(5_000), risk, (a, b, x, y, n, m, r) => {
+        const less = of({
+          severity: severities[Math.max(a, b)]!,
+          totalRevenueImpact: Math.min(x, y),
+          affectedUsers: Math.min(n, m),
+          slaBreachRisk: r as 'low',
+        });
+        const more = of({
+          severity: severities[Math.min(a, b)]!,
+          totalRevenueImpact: Math.max(x, y),
+          affectedUsers: Math.max(n, m),
+          slaBreachRisk: 'high',
+        });
+        expect(more.priority).toBeLessThanOrEqual(less.priority);
+      }),
+    );
+  });
 });
 
 test('the tier of an incident is the most important one declared', () => {
@@ -73,27 +142,4 @@ test('the tier of an incident is the most important one declared', () => {
   );
   expect(tierOf(['a', 'b', 'c', 'x'], catalogue)).toBe(2);
   expect(tierOf(['c', 'x'], catalogue)).toBeNull();
-});
-
-test('actionability is a weighted mean whose parts are shown, and what nobody declared counts neither way', () => {
-  const full = {
-    severity: 'critical',
-    customerImpact: 'high',
-    suspect: 1,
-    hasAction: true,
-    unknownOwner: false,
-  } as const;
-  expect(actionability(full).value).toBe(1);
-  expect(actionability({ ...full, customerImpact: null }).value).toBe(1);
-  expect(actionability({ ...full, customerImpact: null }).parts.map((part) => part.name)).toEqual([
-    'severity',
-    'cause',
-    'action',
-    'owner',
-  ]);
-  expect(
-    actionability({ severity: 'info', customerImpact: 'none', suspect: null, hasAction: false, unknownOwner: true })
-      .value,
-  ).toBe(0.02);
-  expect(actionability({ ...full, suspect: 0.5 }).value).toBe(0.9);
 });
