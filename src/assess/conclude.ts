@@ -49,7 +49,8 @@ export function conclude(
       data: { until: rfcOrNull(decided.expiresAt) },
     });
   }
-  if (send && state.heldAt !== null && state.status !== 'resolved') {
+  const released = send && state.heldAt !== null && state.status !== 'resolved';
+  if (released) {
     world.out.timeline.push({
       incidentId: state.id,
       at: now,
@@ -85,7 +86,7 @@ export function conclude(
   doc.nextEscalation = next ? { at: rfc(next.at), notify: next.notify } : null;
   doc.routing.channels = state.told.length > 0 ? state.told.map(targetLabel) : doc.routing.channels;
 
-  settle(world, incident, decided, announced.told, now);
+  settle(world, incident, decided, { told: announced.told, released }, now);
   world.out.decisions.push({
     incidentId: state.id,
     revision: state.revision,
@@ -163,8 +164,18 @@ function handOver(
   }
 }
 
-/** Each change that was in flight gets its verdict: the one that made the message, those it spoke for, those held back. */
-function settle(world: World, incident: LiveIncident, decided: Decided, told: boolean, now: number): void {
+/**
+ * Each change that was in flight gets its verdict: the one that made the message, those it spoke for, those held back. What
+ * had been held back and still fires when its incident is released is spoken for by the message now: its verdict is what
+ * was done in the end, and the ledger moves with it.
+ */
+function settle(
+  world: World,
+  incident: LiveIncident,
+  decided: Decided,
+  { told, released }: { told: boolean; released: boolean },
+  now: number,
+): void {
   const held = new Map(decided.perAlert.filter((d) => d.suppress !== null).map((d) => [d.key, d]));
   const suppressed = decided.done === 'suppress';
   const { ledger } = world.out;
@@ -198,6 +209,17 @@ function settle(world: World, incident: LiveIncident, decided: Decided, told: bo
     }
   }
   incident.pending = [];
+  if (!released) return;
+  for (const alert of incident.members.values()) {
+    if (alert.status !== 'firing' || alert.fireVerdict !== 'suppress') continue;
+    const verdict: Verdict = spoken ? 'group' : 'notify';
+    spoken = true;
+    ledger.suppressed -= 1;
+    ledger[verdict === 'notify' ? 'notified' : 'grouped'] += 1;
+    alert.fireVerdict = verdict;
+    alert.reasons = verdict === 'notify' ? decided.decision.reasons : shared;
+    markAlert(world, alert);
+  }
 }
 
 const joined = (incident: LiveIncident, verdict: Verdict): Reason => ({

@@ -73,7 +73,8 @@ function visible(doc: Incident): string {
     services,
     causes,
     deploys,
-    decision.verdict,
+    // Modes that send everything show nothing of it, but for `assist`, which marks what would have been held back.
+    decision.mode === 'assist' || decision.mode === 'active' ? decision.verdict : null,
     degraded,
     impact.revenuePerHour,
     impact.revenuePerHour ? impact.estimatedDurationSeconds : null,

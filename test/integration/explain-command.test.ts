@@ -74,7 +74,7 @@ describe('tocsin explain', () => {
     expect(out).toMatch(/How near each fact puts them \(1 together, 0 apart\): .*time \d/);
     expect(out).toMatch(/Priority: Severity high on a tier 1 service is P2/);
     expect(out).toMatch(/Because \(floor-first-ever\): HighLatency fires for the first time ever/);
-    expect(out).toMatch(/Actionability is the weighted mean of /);
+    expect(out).toMatch(/Actionability is 1 .* of the sum x of /);
     expect(out).toMatch(/It goes to team shop by slack:#shop\./);
     expect(out).toMatch(/The team is named by the catalogue, as the owner of the suspected service\./);
     expect(out).toMatch(/The way through the tree: .*namespace="shop"/);
