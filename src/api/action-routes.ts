@@ -14,6 +14,7 @@ import { readKillSwitchRow } from '../store/ledger.ts';
 import { findIncident, findIncidentId } from '../store/read.ts';
 import { actionId, perform, performHeld, refusal } from './actions.ts';
 import type { ApiDeps } from './deps.ts';
+import { noIncidentAnyMore, unknownAlert } from './gone.ts';
 import { badRequest, plain } from './parse.ts';
 import { ok, problem, type Reply } from './problem.ts';
 import { bad, type Context, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
@@ -28,6 +29,7 @@ const acted = {
   ...bad,
   ...missing,
   409: problemAnswer('The incident does not allow it now'),
+  410: problemAnswer('There was such an incident; retention has removed it'),
   503: problemAnswer('Not stored: send it again'),
 };
 const idempotency = {
@@ -45,7 +47,7 @@ const summaries: Record<ActionName, string> = {
   merge: 'Make it one with another incident (`into`); the elder lives on and is the answer',
   split: 'Move these alerts to an incident of their own, which is the answer',
   note: 'Write into the timeline',
-  feedback: 'Say what was right or wrong: grouping, cause, noise',
+  feedback: 'Say what was right or wrong: grouping, cause, noise; stored as a label, the last word of a person counts',
 };
 
 function actionEndpoint(name: ActionName): Endpoint {
@@ -62,14 +64,18 @@ function actionEndpoint(name: ActionName): Endpoint {
     handle: async (context) => {
       const { deps, params } = context;
       const id = await findIncidentId(deps.pool, params.id);
-      if (id === null) return noIncident(params.id);
+      if (id === null) return noIncidentAnyMore(deps.pool, params.id);
       const { by, ...body } = context.body;
       const fault = timeFault(body, deps.now());
       if (fault) return badRequest('Member', [fault]);
       if (name === 'merge') {
         const into = await findIncidentId(deps.pool, String(body.into));
-        if (into === null) return noIncident(String(body.into));
+        if (into === null) return noIncidentAnyMore(deps.pool, String(body.into));
         body.into = into;
+      }
+      if (name === 'feedback') {
+        const unknown = await unknownAlert(deps.pool, body);
+        if (unknown !== null) return unknown;
       }
       return act(context, { do: name, incident: { id }, by, body }, `${name} ${id}`);
     },
@@ -142,8 +148,6 @@ async function act(
   const headers: Record<string, string> = status === 201 ? { location: `/api/v1/incidents/${row.id}` } : {};
   return { status, body: incidentView(row, config), headers };
 }
-
-export const noIncident = (id: string): Reply => problem(404, `There is no incident ${id}.`);
 
 /** The switch as this process holds it while the store cannot be asked, or null when it holds nothing. */
 function heldState({ killSwitch }: Pick<ApiDeps, 'killSwitch'>): z.infer<typeof schemas.KillSwitchState> | null {

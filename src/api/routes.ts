@@ -20,11 +20,12 @@ import { type AlertRow, countFiring, listAlerts, listIncidentAlerts } from '../s
 import { listDeploys, listNotifications, listQuarantine, listSuppressed } from '../store/read-lists.ts';
 import { readLearnedEdges } from '../store/topology.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
-import { actionEndpoints, noIncident } from './action-routes.ts';
+import { actionEndpoints } from './action-routes.ts';
 import { correlationView, createMeasure, type Measure } from './correlation.ts';
 import { decodeCursor, encodeCursor, type ListName } from './cursor.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainAlert } from './explain.ts';
+import { noIncident } from './gone.ts';
 import { policyCache } from './judged.ts';
 import { openApi } from './openapi.ts';
 import { badRequest } from './parse.ts';

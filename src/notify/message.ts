@@ -58,6 +58,8 @@ export type Message = {
   trend: string | null;
   /** Ranked; the first is `clear` when it may be called the likeliest cause. */
   suspects: { text: string; clear: boolean; evidence: string[]; chain: string | null }[];
+  /** The service of the first suspect shown. */
+  suspect: string | null;
   /** Why there is no clear cause, or null when there is one or nothing is known at all. */
   unclear: string | null;
   deploys: { text: string; url: string | null }[];
@@ -116,14 +118,15 @@ const isEcho = (incident: Incident, cause: RootCause): boolean =>
   (cause.alertname === null || cause.alertname === incident.lead.alertname) &&
   !cause.evidence.some((line) => line.kind !== 'time');
 
-function suspectsOf(incident: Incident): Pick<Message, 'suspects' | 'unclear'> {
+function suspectsOf(incident: Incident): Pick<Message, 'suspects' | 'suspect' | 'unclear'> {
   const [top, ...rest] = incident.rootCauses;
-  if (!top) return { suspects: [], unclear: null };
-  if (isEcho(incident, top)) return { suspects: [], unclear: 'this is the only alert so far' };
+  if (!top) return { suspects: [], suspect: null, unclear: null };
+  if (isEcho(incident, top)) return { suspects: [], suspect: null, unclear: 'this is the only alert so far' };
   const clear = top.confidence !== 'low';
   const others = rest.slice(0, 2).filter((cause) => cause.probability >= worthNaming);
   return {
     suspects: [top, ...others].map((cause, index) => suspectOf(cause, clear && index === 0)),
+    suspect: top.service,
     unclear: clear ? null : 'nothing stands out',
   };
 }

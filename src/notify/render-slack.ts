@@ -1,6 +1,7 @@
+import type { LabelKind } from '../domain/label.ts';
 import type { AlertLine, Message } from './message.ts';
 import { oneLine, stateLine } from './message.ts';
-import { silenceChoices, silenceValue, slackActions } from './slack-actions.ts';
+import { feedbackValue, silenceChoices, silenceValue, slackActions } from './slack-actions.ts';
 import { cut, grouped, inWords, plain, slackLink, slackText, slackTime } from './text.ts';
 
 type Text = { type: 'mrkdwn'; text: string; verbatim: true } | { type: 'plain_text'; text: string; emoji?: boolean };
@@ -180,8 +181,32 @@ function footerOf(message: Message): SlackBlock {
   ]);
 }
 
+/** Was it right? What people answer becomes labels; it is asked while the incident stands and when it is over. */
+function feedbackOf(message: Message): Element {
+  const { incidentId, suspect } = message;
+  const option = (text: string, kind: LabelKind, service: string | null = null) => {
+    const value = feedbackValue(incidentId, kind, service);
+    return value === null ? [] : [{ text: words(cut(text, 75)), value }];
+  };
+  const named = suspect === null ? null : plain(suspect, 40);
+  return {
+    type: 'static_select',
+    action_id: slackActions.feedback,
+    placeholder: words('Was it right?'),
+    options: [
+      ...(named === null ? [] : option(`Right cause: ${named}`, 'right-cause', suspect)),
+      ...(named === null ? [] : option(`Wrong cause: ${named}`, 'wrong-cause', suspect)),
+      ...(message.grouped ? option('Rightly grouped', 'related') : []),
+      ...option('It was real', 'real'),
+      ...option('It was noise', 'noise'),
+    ],
+  };
+}
+
 function buttonsOf(message: Message): SlackBlock {
   const { incidentId } = message;
+  if (message.state === 'resolved')
+    return { type: 'actions', block_id: 'tocsin.actions', elements: [feedbackOf(message)] };
   const button = (action: keyof typeof slackActions, label: string, style?: 'primary' | 'danger'): Element => ({
     type: 'button',
     action_id: slackActions[action],
@@ -203,6 +228,7 @@ function buttonsOf(message: Message): SlackBlock {
       { type: 'static_select', action_id: slackActions.silence, placeholder: words('Silence for…'), options },
       button('why', 'Why?'),
       ...(message.grouped ? [button('wrongGrouping', 'Wrong grouping')] : []),
+      feedbackOf(message),
     ],
   };
 }
@@ -214,7 +240,6 @@ function buttonsOf(message: Message): SlackBlock {
  * blocks together may hold, the least needed go first.
  */
 export function renderSlack(message: Message, options: SlackOptions): SlackMessage {
-  const live = message.state === 'open' || message.state === 'acknowledged';
   const notes = notesOf(message);
   const action = actionOf(message);
   const cause = causeOf(message);
@@ -227,7 +252,7 @@ export function renderSlack(message: Message, options: SlackOptions): SlackMessa
     action,
     pictureOf(message),
     alerts,
-    options.interactive && live ? buttonsOf(message) : null,
+    options.interactive && message.state !== 'merged' ? buttonsOf(message) : null,
     notes,
     footerOf(message),
   ].filter((block) => block !== null);

@@ -27,13 +27,8 @@ export async function answerSlack(interaction: SlackInteraction, deps: Deps): Pr
       if (result === null)
         await reply(interaction.respondTo, 'Stored; it is applied as soon as the service has caught up.', deps);
       else if (result.status >= 400) await reply(interaction.respondTo, result.detail, deps);
-      // Nothing in the digest shows that it was heard.
-      else if (interaction.action.body.kind === 'should-have-paged')
-        await reply(
-          interaction.respondTo,
-          'Noted: it should have paged. `tocsin propose` turns such words into a change.',
-          deps,
-        );
+      // Nothing in the message shows that it was heard.
+      else if (interaction.action.do === 'feedback') await reply(interaction.respondTo, result.detail, deps);
     }
   } catch (error) {
     deps.log.warn({ err: error }, 'a click in Slack was stored, but its answer could not be shown');

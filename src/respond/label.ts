@@ -124,7 +124,7 @@ function consequence(kind: LabelKind, links: readonly LinkRecord[]): string {
   if (links.length > 0) return 'From their next firing on they are kept apart; to take them apart now, split.';
   if (questionOf[kind] === 'cause') return 'The ranking counts it.';
   if (questionOf[kind] === 'grouping') return 'It counts in the scorecard; to change the incident, split or merge it.';
-  return 'It counts in the scorecard and proposes changes of the config; it changes none by itself.';
+  return 'It counts in the scorecard, and `tocsin propose` makes a change to decide on of such words; nothing changes by itself.';
 }
 
 type Named = { fingerprint: string; key: string; alert: Alert | null };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RoutingFile } from '../config/schema.ts';
 import type { Action } from '../domain/action.ts';
-import { readClick, type SlackAction, type SlackClick } from '../notify/slack-actions.ts';
+import { type ReadClick, readClick, type SlackClick } from '../notify/slack-actions.ts';
 
 /**
  * What a signed request from Slack asks for. Whatever it is, the HTTP answer is an empty 200 at once (Slack waits 3 s);
@@ -47,8 +47,8 @@ export function parseSlackInteraction(rawBody: Buffer | string, context: SlackCo
     const by = personOf(object(payload.user), context.people);
     const respondTo = answerUrl(payload.response_url, context.apiUrl);
     if (read.do === 'why') return { kind: 'why', incidentId: read.incidentId, by, respondTo };
-    const id = clickId(payload, click, read.do, read.incidentId, read.for);
-    return { kind: 'action', action: actionOf(id, read.do, read.incidentId, read.for, by), respondTo };
+    const id = clickId(payload, click, read);
+    return { kind: 'action', action: actionOf(id, { ...read, do: read.do }, by), respondTo };
   }
   // A button that only opens a link is reported too; so are buttons of an older release.
   return { kind: 'ignored', reason: 'no button of ours was pressed' };
@@ -56,23 +56,21 @@ export function parseSlackInteraction(rawBody: Buffer | string, context: SlackCo
 
 const typeOf = (payload: Loose): string => (string(payload.type) || 'an interaction without a type').slice(0, 64);
 
-function actionOf(
-  id: string,
-  name: Exclude<SlackAction, 'why'>,
-  incidentId: string,
-  period: string | null,
-  by: string,
-): Action {
-  const action = { id, incident: { id: incidentId }, by, origin: 'slack' as const };
-  switch (name) {
+function actionOf(id: string, read: ReadClick & { do: Exclude<ReadClick['do'], 'why'> }, by: string): Action {
+  const action = { id, incident: { id: read.incidentId }, by, origin: 'slack' as const };
+  switch (read.do) {
     case 'silence':
-      return { ...action, do: 'silence', body: { by, for: period } };
+      return { ...action, do: 'silence', body: { by, for: read.for } };
+    case 'feedback': {
+      const { kind, service } = read.said!;
+      return { ...action, do: 'feedback', body: { by, kind, ...(service === null ? {} : { service }) } };
+    }
     case 'wrongGrouping':
       return { ...action, do: 'feedback', body: { by, kind: 'not-related', text: 'Wrong grouping (Slack)' } };
     case 'shouldHavePaged':
       return { ...action, do: 'feedback', body: { by, kind: 'should-have-paged', text: 'From a digest (Slack)' } };
     default:
-      return { ...action, do: name, body: { by } };
+      return { ...action, do: read.do, body: { by } };
   }
 }
 
@@ -86,7 +84,7 @@ function personOf(user: Loose, people: RoutingFile['people']): string {
   return name || id || 'someone in Slack';
 }
 
-function clickId(payload: Loose, click: Loose, name: SlackAction, incidentId: string, period: string | null): string {
+function clickId(payload: Loose, click: Loose, { do: name, incidentId, for: period, said }: ReadClick): string {
   const message = object(payload.message);
   const container = object(payload.container);
   const clicked = Number(string(click.action_ts));
@@ -100,10 +98,15 @@ function clickId(payload: Loose, click: Loose, name: SlackAction, incidentId: st
     string(object(message.edited).ts),
     // Without a message (never seen from our buttons) only Slack's own trigger tells clicks apart.
     Number.isFinite(clicked) && clicked > 0 ? Math.floor(clicked / 60) : string(payload.trigger_id),
-    name === 'wrongGrouping' || name === 'shouldHavePaged' ? string(object(payload.user).id) : null,
+    isWord(name) ? string(object(payload.user).id) : null,
+    said,
   ];
   return `slack-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}`;
 }
+
+/** What a person says is theirs alone; what a person does to an incident is done once, whoever clicked. */
+const isWord = (name: ReadClick['do']): boolean =>
+  name === 'wrongGrouping' || name === 'shouldHavePaged' || name === 'feedback';
 
 /** Slack's `response_url`, believed only when it leads to Slack or to the configured API's own origin. */
 function answerUrl(value: unknown, apiUrl: string): string | null {

@@ -174,6 +174,16 @@ export async function findIncidentId(db: Db, idOrNumber: string): Promise<string
   return rows[0]?.id ?? null;
 }
 
+/** Whether there was such an incident: retention has reached beyond its number, or what people said of it is still there. */
+export async function wasIncident(db: Db, idOrNumber: string): Promise<boolean> {
+  const { rows } = await db.query<{ was: boolean }>(
+    `select coalesce($2::bigint between 1 and (select min(number) - 1 from incidents), false)
+            or exists (select from feedback f where f.incident_id = $1) as was`,
+    [idOrNumber, numberOf(idOrNumber)],
+  );
+  return rows[0]?.was ?? false;
+}
+
 const numberOf = (text: string): string | null => (/^[0-9]{1,15}$/.test(text) ? text : null);
 
 export type TimelineRow = {

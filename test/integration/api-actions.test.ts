@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Action, ActionResult } from '../../src/domain/action.ts';
 import { Incident } from '../../src/domain/incident.ts';
-import { type ApiFixture, putIncident, startApi, startOwner } from './api-fixture.ts';
+import { type ApiFixture, putAlerts, putIncident, startApi, startOwner } from './api-fixture.ts';
 
 let api: ApiFixture;
 let owner: ReturnType<typeof startOwner>;
@@ -59,6 +59,19 @@ describe('a deed', () => {
     const { status } = await api.post(`/api/v1/incidents/one/${name}`, { by: 'ana', ...body });
     expect(status).toBe(200);
     expect(owner.taken).toMatchObject([{ do: name, incident: { id: 'one' }, by: 'ana', body }]);
+  });
+
+  test('feedback of an alert that nobody knows, or of an incident that is gone, says so', async () => {
+    const say = (id: string, body: object) => api.post(`/api/v1/incidents/${id}/feedback`, { by: 'ana', ...body });
+    await putAlerts(api.db, [{ fingerprint: 'aa', source: 'eu', incidentId: 'one' }]);
+    expect((await say('one', { kind: 'noise', alert: 'aa' })).status).toBe(200);
+    expect((await say('one', { kind: 'noise', alert: 'eu/aa' })).status).toBe(200);
+    const unknown = await say('one', { kind: 'related', alert: 'aa', other: 'us/aa' });
+    expect(unknown).toMatchObject({ status: 404, body: { detail: expect.stringContaining('us/aa (`other`)') } });
+    const gone = await say('7', { kind: 'noise' });
+    expect(gone).toMatchObject({ status: 410, body: { title: 'Gone', detail: expect.stringContaining('retention') } });
+    expect((await say('43', { kind: 'noise' })).status).toBe(404);
+    expect(owner.taken).toHaveLength(2);
   });
 
   test('merge names the other by id or number and answers with the one that lives on', async () => {

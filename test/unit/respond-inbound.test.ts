@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { silenceValue, slackActions } from '../../src/notify/slack-actions.ts';
+import { feedbackValue, silenceValue, slackActions } from '../../src/notify/slack-actions.ts';
 import { parsePagerDutyWebhook } from '../../src/respond/pagerduty.ts';
 import { parseSlackInteraction } from '../../src/respond/slack.ts';
 
@@ -55,6 +55,15 @@ describe('a click in Slack', () => {
       'silence',
       { action_id: slackActions.silence, value: undefined, selected_option: { value: silenceValue(ID, '2h') } },
       { do: 'silence', incident: { id: ID }, body: { by: 'ana', for: '2h' } },
+    ],
+    [
+      'the answer to "Was it right?"',
+      {
+        action_id: slackActions.feedback,
+        value: undefined,
+        selected_option: { value: feedbackValue(ID, 'wrong-cause', 'payment gateway') },
+      },
+      { do: 'feedback', incident: { id: ID }, body: { by: 'ana', kind: 'wrong-cause', service: 'payment gateway' } },
     ],
     ['wrong grouping', { action_id: slackActions.wrongGrouping }, { do: 'feedback', body: { kind: 'not-related' } }],
   ])('on %s asks for just that', (_, action, wanted) => {
