@@ -33,10 +33,11 @@ describe('what the reader at 03:00 gets', () => {
     expect(JSON.stringify(shown)).not.toContain(slackActions.acknowledge);
   });
 
-  test('the resolved incident says how long it was, and has no buttons', () => {
+  test('the resolved incident says how long it was, and only asks whether it was right', () => {
     const shown = slackOf(resolvedIncident());
     expect(shown).toMatchSnapshot();
-    expect(shown.blocks.some((block) => block.type === 'actions')).toBe(false);
+    const asked = shown.blocks.flatMap((block) => (block.type === 'actions' ? block.elements : []));
+    expect(asked).toMatchObject([{ type: 'static_select', placeholder: { text: 'Was it right?' } }]);
     expect(shown.text).toContain('Resolved after 14 min by ana');
   });
 
