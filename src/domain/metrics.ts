@@ -6,6 +6,18 @@ const time = z.iso.datetime({ offset: true });
 export const PlotSeries = z.object({ start: z.number(), step: z.number(), values: z.array(z.number().nullable()) });
 export type PlotSeries = z.infer<typeof PlotSeries>;
 
+/** How unusual a series is around the onset, by the causal detector. */
+const Anomaly = z.object({
+  /** Strength 0..1 of the strongest point; from 0.5 on it is an anomaly. */
+  score: z.number(),
+  /** spike, drop, rapid-change, level-shift, flat-line; null below 0.5. */
+  type: z.string().nullable(),
+  expected: z.object({ low: z.number(), high: z.number() }).nullable(),
+  /** When the series became anomalous. */
+  onsetAt: time.nullish(),
+  text: z.string(),
+});
+
 /**
  * What a Prometheus says of the lead alert, under `incident.metrics.prometheus`. Numbers that JSON cannot hold (NaN, ±Inf)
  * are null, and `text` says them.
@@ -38,20 +50,59 @@ export const LeadMetrics = z.object({
   seriesBeyond: z.number().int().nullable(),
   seriesTotal: z.number().int().nullable(),
   plot: PlotSeries.nullable(),
-  /** Strength 0..1 of the anomaly in the plotted series, when it was judged. */
-  anomaly: z
-    .object({
-      score: z.number(),
-      type: z.string().nullable(),
-      expected: z.object({ low: z.number(), high: z.number() }).nullable(),
-      text: z.string(),
-    })
-    .nullable(),
+  /** Of the plotted series, when it was judged. */
+  anomaly: Anomaly.nullable(),
+  /** Of the alerting services, now and as the median of the hour before the onset. */
   goldenSignals: z.array(
-    z.object({ service: z.string(), name: z.string(), value: z.number(), before: z.number().nullable() }),
+    z.object({
+      service: z.string(),
+      name: z.string(),
+      value: z.number(),
+      before: z.number().nullable(),
+      /** Where its query says it beyond doubt. */
+      unit: z.enum(['seconds', 'bytes', 'ratio']).nullish(),
+      /** Null or absent where it was not judged in time. */
+      anomaly: Anomaly.nullish(),
+    }),
   ),
   /** Targets of the alert that cannot be scraped, with Prometheus' own words. */
   targetsDown: z.array(z.object({ job: z.string(), instance: z.string(), lastError: z.string().nullable() })),
   text: z.string(),
 });
 export type LeadMetrics = z.infer<typeof LeadMetrics>;
+
+const WorkloadRef = z.object({
+  namespace: z.string(),
+  kind: z.string(),
+  name: z.string(),
+  /** All of its pods, wherever they are; null when not known. */
+  pods: z.number().int().nullable(),
+});
+
+const PodPlace = z.object({
+  namespace: z.string(),
+  pod: z.string(),
+  node: z.string().nullable(),
+  workload: WorkloadRef.nullable(),
+});
+export type PodPlace = z.infer<typeof PodPlace>;
+
+/** A node, and the workloads that lose most with it; `here` is how many of their pods it has. */
+const NodePlace = z.object({
+  node: z.string(),
+  pods: z.number().int(),
+  workloads: z.number().int(),
+  hit: z.array(WorkloadRef.extend({ here: z.number().int() })),
+});
+export type NodePlace = z.infer<typeof NodePlace>;
+
+/** Where the pods and nodes that an incident's alerts name belong, under `incident.metrics.places`. */
+export const Places = z.object({
+  pods: z.array(PodPlace),
+  nodes: z.array(NodePlace),
+  /** Conditions of these nodes that are not as they should be: NotReady, MemoryPressure, … */
+  unwell: z.array(z.object({ node: z.string(), condition: z.string() })),
+  /** One line for a message; empty when it says nothing that the alert does not. */
+  text: z.string(),
+});
+export type Places = z.infer<typeof Places>;

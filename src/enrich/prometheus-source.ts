@@ -90,7 +90,7 @@ export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource &
     const [lead, targets, golden, around, business, where] = await Promise.all([
       leadFacts(client, alert, { now, signal }, deps.anomaly),
       targetsDown(client, alert, { now, signal }),
-      goldenSignals(client, subject, config.tocsin.enrich.golden_signals, signal),
+      goldenSignals(client, subject, config.tocsin.enrich.golden_signals, signal, deps.anomaly),
       subject.services.length === 0
         ? { metrics: [], failure: null }
         : serviceMetrics(client, subject, { graph: graph(), labelNames: config.tocsin.labels }, signal),

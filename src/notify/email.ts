@@ -45,6 +45,7 @@ function linesOf(message: Message): [string, string][] {
     ['What', message.symptom],
     ['Impact', message.impact],
     ['Now', message.trend],
+    ...message.around.map((line): [string, string] => ['', line]),
     [
       'Since',
       message.resolved

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Incident, IncidentDeploy, RootCause } from '../domain/incident.ts';
 import type { Severity } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
+import { aroundOf } from './around-words.ts';
 import { historyOf } from './history-words.ts';
 import { impactWords, tollWords } from './impact-words.ts';
 import { metricsOf, trendOf } from './metric-words.ts';
@@ -56,6 +57,8 @@ export type Message = {
   began: number | null;
   /** Value against threshold and where it is going, when a metrics source said so. */
   trend: string | null;
+  /** What else metrics say: how unusual it is, what else is, where it happens. */
+  around: string[];
   /** Ranked; the first is `clear` when it may be called the likeliest cause. */
   suspects: { text: string; clear: boolean; evidence: string[]; chain: string | null }[];
   /** The service of the first suspect shown. */
@@ -228,6 +231,7 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     began: since - onset >= 60_000 ? onset : null,
     // What stood there when it was looked at last says nothing of an incident that is over.
     trend: metrics && !done ? trendOf(metrics) : null,
+    around: done ? [] : aroundOf(incident),
     ...suspectsOf(incident),
     deploys: [...incident.deploys]
       .sort((a, b) => b.suspicion - a.suspicion)

@@ -53,6 +53,7 @@ export function renderPagerDuty(
     impact: message.impact,
     since: utc(message.since),
     trend: message.trend,
+    around: message.around,
     began: message.began === null ? null : utc(message.began),
     suspects: message.suspects.map((suspect) => ({
       suspect: suspect.text,

@@ -83,6 +83,7 @@ function stateOf(message: Message): SlackBlock {
     message.symptom ? slackText(message.symptom, 400) : null,
     message.impact ? `*Impact:* ${slackText(message.impact, 600)}` : null,
     message.trend ? `*Now:* ${slackText(message.trend, 500)}` : null,
+    ...message.around.map((line) => slackText(line, 280)),
     since,
   ]);
 }

@@ -105,8 +105,9 @@ async function main(): Promise<void> {
     now,
     graph: () => rules.graph,
     onLate: (incidentId) => owner.refresh(incidentId),
-    anomaly: judgeBy(async (series, signal) => {
-      const outcome = await anomalies.score(series, { signal });
+    containment: () => containment,
+    anomaly: judgeBy(async (series, how) => {
+      const outcome = await anomalies.score(series, how);
       return outcome.status === 'scored' ? outcome.points : null;
     }),
   });

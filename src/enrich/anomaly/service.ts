@@ -12,16 +12,19 @@ export type ScoreOutcome =
   | { status: 'failed'; because: string };
 
 export type AnomalyService = {
-  /** Scores a series of [epoch ms, value], oldest first, off this thread. Resolves always, never rejects. */
+  /**
+   * Scores a series of [epoch ms, value], oldest first, off this thread, and gives its points from `since` (epoch ms) on.
+   * What is `extra` waits behind the rest and has half of the places. Resolves always, never rejects.
+   */
   score(
     series: readonly (readonly [t: number, value: number])[],
-    options?: { signal?: AbortSignal },
+    options?: { signal?: AbortSignal; since?: number; extra?: boolean },
   ): Promise<ScoreOutcome>;
   /** Ends the thread; what waits resolves as `stopped`. */
   stop(): Promise<void>;
 };
 
-type Job = { request: ScoreRequest; settle(outcome: ScoreOutcome): void };
+type Job = { request: ScoreRequest; extra: boolean; settle(outcome: ScoreOutcome): void };
 
 /**
  * The detector in a thread of its own, started with the first series. At most `size` series are held (the one being
@@ -75,10 +78,10 @@ export function createAnomalyService({ size, model }: { size: number; model: Ano
   };
 
   return {
-    score(series, { signal } = {}) {
+    score(series, { signal, since = Number.NEGATIVE_INFINITY, extra = false } = {}) {
       if (stopped) return Promise.resolve({ status: 'stopped' });
       if (signal?.aborted) return Promise.resolve({ status: 'gave-up' });
-      if (waiting.length + (current ? 1 : 0) >= size) return Promise.resolve({ status: 'busy' });
+      if (waiting.length + (current ? 1 : 0) >= (extra ? size / 2 : size)) return Promise.resolve({ status: 'busy' });
       return new Promise((resolve) => {
         lastId += 1;
         const times = Float64Array.from(series, ([t]) => t);
@@ -89,14 +92,16 @@ export function createAnomalyService({ size, model }: { size: number; model: Ano
           resolve({ status: 'gave-up' });
         };
         const job: Job = {
-          request: { id: lastId, times, values },
+          request: { id: lastId, times, values, since },
+          extra,
           settle(outcome) {
             signal?.removeEventListener('abort', giveUp);
             resolve(outcome);
           },
         };
         signal?.addEventListener('abort', giveUp, { once: true });
-        waiting.push(job);
+        const behind = extra ? -1 : waiting.findIndex((other) => other.extra);
+        waiting.splice(behind < 0 ? waiting.length : behind, 0, job);
         next();
       });
     },

@@ -25,9 +25,18 @@ const YOUNG = { spanMs: 4 * MINUTE, everyMs: 2_000 };
 /** An instant query that took longer than this share of the timeout is not followed by the dearer range query. */
 const SLOW_SHARE = 0.5;
 
-/** Judges the plotted series; given by the anomaly detector. `at` in epoch ms. */
+/**
+ * Judges a series; given by the anomaly detector. `at` in epoch ms; `extra`: others are judged first; `answer`: the object the
+ * points were read from, so that the same answer asked about the same onset is judged once.
+ */
 export type JudgeSeries = (
-  series: { expression: string; points: { at: number; value: number }[]; onsetAt: number | null },
+  series: {
+    expression: string;
+    points: { at: number; value: number }[];
+    onsetAt: number | null;
+    extra?: boolean;
+    answer?: object | undefined;
+  },
   signal: AbortSignal,
 ) => Promise<LeadMetrics['anomaly']>;
 
@@ -194,6 +203,7 @@ async function describe(
   const raw = own.sample[1];
   let failure: Failure | null = null;
   let series: LeadMetrics['plot'] = null;
+  let plottedFrom: object | undefined;
   if (tookMs > client.server.timeout * SLOW_SHARE) {
     const reason = `the plot was left out: its instant query took ${(tookMs / 1000).toFixed(1)} s`;
     failure = { ok: false, kind: 'limit', reason };
@@ -214,14 +224,18 @@ async function describe(
         failure = got;
         break;
       }
-      const plotted = plotSeries(ownValues(got.value, own.metric), everyMs / 1000);
-      if (plotted && plotted.values.length > (series?.values.length ?? 0)) series = plotted;
+      const values = ownValues(got.value, own.metric);
+      const plotted = plotSeries(values, everyMs / 1000);
+      if (plotted && plotted.values.length > (series?.values.length ?? 0)) [series, plottedFrom] = [plotted, values];
       if (series === null || series.values.length >= YOUNG_VALUES) break;
     }
   }
   const value = finite(raw);
   const distance = value !== null && threshold !== null ? beyondBy(value, plot.operator, threshold) : null;
-  const anomaly = series && judge ? await judge(judgeable(series, plot, onsetAt), signal).catch(() => null) : null;
+  const anomaly =
+    series && judge
+      ? await judge({ ...judgeable(series, plot, onsetAt), answer: plottedFrom }, signal).catch(() => null)
+      : null;
   const told = {
     expression: plot.value,
     operator: plot.operator,

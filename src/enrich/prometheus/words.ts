@@ -1,4 +1,4 @@
-import type { LeadMetrics } from '../../domain/metrics.ts';
+import type { LeadMetrics, NodePlace, Places, PodPlace } from '../../domain/metrics.ts';
 import { hasArithmetic, metricsIn } from './expression.ts';
 
 type Unit = 'seconds' | 'bytes' | 'percent' | null;
@@ -74,3 +74,49 @@ export const targetsText = (targets: LeadMetrics['targetsDown']): string[] =>
   targets
     .slice(0, 2)
     .map(({ instance, lastError }) => `target ${instance} is down${lastError ? `: ${lastError}` : ''}`);
+
+/**
+ * Where it happens, in one line: what the pods have in common, what a node carries, and which node is not well. Empty when
+ * there is nothing to add to the alerts' own labels.
+ */
+export function placesText({ pods, nodes, unwell }: Omit<Places, 'text'>): string {
+  const parts = [podsText(pods), ...nodes.slice(0, 2).map(nodeText)];
+  const sick = new Map<string, string[]>();
+  for (const { node, condition } of unwell) sick.set(node, [...(sick.get(node) ?? []), condition]);
+  for (const [node, conditions] of [...sick].slice(0, 2)) parts.push(`node ${node} is ${conditions.join(' and ')}`);
+  return parts
+    .filter((part) => part !== '')
+    .join('; ')
+    .slice(0, 300);
+}
+
+function podsText(pods: readonly PodPlace[]): string {
+  const placed = pods.filter(({ node }) => node !== null);
+  if (placed.length === 0) return '';
+  if (pods.length === 1) {
+    const { pod, node, workload } = placed[0]!;
+    const of = workload ? ` (${workloadText(workload)})` : '';
+    return `pod ${pod}${of} is on node ${node}`;
+  }
+  const byNode = new Map<string, number>();
+  for (const { node } of placed) byNode.set(node!, (byNode.get(node!) ?? 0) + 1);
+  const [node, most] = [...byNode].sort((a, b) => b[1] - a[1])[0]!;
+  if (most === pods.length) return `all ${most} alerting pods are on node ${node}`;
+  // Two of three may be chance where a workload has three nodes; the rest is said plainly.
+  if (most >= 3 && most / pods.length >= 0.6) return `${most} of ${pods.length} alerting pods are on node ${node}`;
+  return `${pods.length} alerting pods on ${byNode.size} nodes`;
+}
+
+const workloadText = ({ kind, name, pods }: NonNullable<PodPlace['workload']>): string =>
+  `${kind} ${name}${pods === null ? '' : `, ${pods} ${pods === 1 ? 'pod' : 'pods'}`}`;
+
+function nodeText({ node, pods, workloads, hit }: NodePlace): string {
+  const first = hit
+    .slice(0, 3)
+    .map(
+      ({ name, here, pods: all }) =>
+        `${name}${all === null ? '' : here >= all ? ' (all of it)' : ` (${here} of ${all} pods)`}`,
+    );
+  const of = first.length > 0 ? `: ${first.join(', ')}` : '';
+  return `node ${node} runs ${pods} ${pods === 1 ? 'pod' : 'pods'} of ${workloads} ${workloads === 1 ? 'workload' : 'workloads'}${of}`;
+}
