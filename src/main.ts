@@ -64,59 +64,113 @@ program
     });
   });
 
-program
-  .command('replay')
-  .description('run a recorded stream through the real pipeline in simulated time, with no side effects')
-  .argument('<stream>', 'JSON lines, may be gzipped: {"at","kind","body"}')
+/** Where a past comes from: a file, the store's own deliveries, or a Prometheus that remembers its alerts. */
+const past = (command: Command): Command =>
+  command
+    .argument('[stream]', 'JSON lines, may be gzipped: {"at","kind","body"}; without it, what the store remembers')
+    .option('--from <time>', "the store's own past from this day, time or how long ago, for example 30d")
+    .option('--to <time>', 'until then (default: now)')
+    .option('--alerts-from <url>', "what fired by a Prometheus' ALERTS series, instead of the store")
+    .option('--match <matcher...>', 'of --alerts-from: only these alerts, for example severity="critical"')
+    .option('--step <duration>', 'of --alerts-from: how finely to look (default: 1m)')
+    .option(
+      '--group-by <labels>',
+      'of --alerts-from: what Alertmanager groups by (default: alertname,cluster,namespace)',
+    )
+    .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}');
+type PastFlags = {
+  from?: string;
+  to?: string;
+  alertsFrom?: string;
+  match?: string[];
+  step?: string;
+  groupBy?: string;
+  topology?: string;
+};
+const pastOf = (stream: string | undefined, flags: PastFlags) => ({
+  stream: stream ?? null,
+  from: flags.from ?? null,
+  to: flags.to ?? null,
+  alertsFrom: flags.alertsFrom ?? null,
+  match: flags.match ?? [],
+  step: flags.step ?? null,
+  groupBy: flags.groupBy ?? null,
+});
+
+past(program.command('replay'))
+  .description('run a past through the real pipeline in simulated time, with no side effects')
   .addOption(config())
-  .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}')
   .option('--prometheus <url>', 'a Prometheus that knows the metrics of the stream; asked with the time of the stream')
-  .option('--out <file>', 'write the outcomes here instead of stdout')
+  .option(
+    '--report',
+    'say what it comes to, as Markdown: incidents, pages, what mode active would hold back and at what loss',
+  )
+  .option('--save <file>', 'keep the past as a stream here (.gz: gzipped), for diff and later runs')
+  .option('--out <file>', 'write the result here instead of stdout')
   .option('--timing', 'add how fast it went (leaves the byte-for-byte promise)')
+  .addOption(new Option('--json', 'the outcomes as JSON, which is the default').conflicts('report'))
   .action(
     async (
-      stream: string,
-      options: { config?: string; topology?: string; prometheus?: string; out?: string; timing?: boolean },
+      stream: string | undefined,
+      options: PastFlags & {
+        config?: string;
+        prometheus?: string;
+        report?: boolean;
+        save?: string;
+        out?: string;
+        timing?: boolean;
+      },
     ) => {
       const { runReplay } = await import('./cli/replay.ts');
-      const { topology = null, prometheus = null, out: file = null, timing = false } = options;
+      const { topology = null, prometheus = null, out: file = null, save = null, timing = false } = options;
       process.exitCode = await runReplay({
-        stream,
+        past: pastOf(stream, options),
         dir: configDir(options),
         env,
+        environment: readEnvironment,
         topology,
         prometheus,
         file,
+        save,
+        report: options.report ?? false,
         timing,
+        now: Date.now(),
         out,
         err,
       });
     },
   );
 
-program
-  .command('diff')
-  .description('what another config would have done differently with a recorded stream')
-  .argument('<stream>', 'JSON lines, may be gzipped: {"at","kind","body"}')
+past(program.command('diff'))
+  .description('what another config would have done differently with a past')
   .requiredOption(
     '--config <dir>',
     'given twice: the old config folder, then the new one',
     (dir: string, given: string[]) => [...given, dir],
     [],
   )
-  .option('--topology <file>', 'the call graph: {"nodes":[…],"edges":[…]}')
   .addOption(new Option('--format <format>', 'how to say it').choices(['md', 'json']).default('md'))
   .option('--fail-if <expression>', 'exit with 1 when it holds, for example "missed_pages>0 || added_delay_seconds>60"')
   .addOption(json())
   .action(
     async (
-      stream: string,
-      options: { config: string[]; topology?: string; format: 'md' | 'json'; failIf?: string; json?: boolean },
+      stream: string | undefined,
+      options: PastFlags & { config: string[]; format: 'md' | 'json'; failIf?: string; json?: boolean },
     ) => {
       const { runDiff } = await import('./cli/diff.ts');
       const { config: configs, topology = null, failIf = null } = options;
-      const format = options.json ? 'json' : options.format;
-      process.exitCode = await runDiff({ stream, configs, topology, format, failIf, env, out, err });
+      process.exitCode = await runDiff({
+        past: pastOf(stream, options),
+        configs,
+        topology,
+        format: options.json ? 'json' : options.format,
+        failIf,
+        env,
+        environment: readEnvironment,
+        now: Date.now(),
+        out,
+        err,
+      });
     },
   );
 

@@ -1,8 +1,12 @@
 import { rfc } from './domain/time.ts';
-import type { Outcomes } from './replay.ts';
+import type { Outcomes as Replayed } from './replay.ts';
+
+type Outcomes = Omit<Replayed, 'timing'>;
 
 /** One incident that is told differently, or not at all. */
 export type Changed = {
+  /** Of the incident before, or of the one after where there was none. */
+  id: string;
   title: string;
   startedAt: string;
   services: string[];
@@ -166,7 +170,8 @@ const common = (a: Group, b: Group): number => [...a.episodes].filter((episode) 
 
 const called = (group: Group): string => [...group.receivers].sort().join(', ');
 const titles = (groups: readonly Group[]): string => groups.map((group) => group.title).join(' + ');
-const shown = ({ title, startedAt, services, episodes }: Group, before: string, after: string): Changed => ({
+const shown = ({ id, title, startedAt, services, episodes }: Group, before: string, after: string): Changed => ({
+  id,
   title,
   startedAt,
   services,

@@ -1,20 +1,25 @@
+import type { Environment } from '../config/env.ts';
 import { loadModels } from '../config/models.ts';
-import type { Topology } from '../domain/topology.ts';
-import { type Outcomes, readStream, replay, StreamFault } from '../replay.ts';
+import type { Config } from '../config/schema.ts';
+import { type Outcomes, replay } from '../replay.ts';
 import { type Changed, type Condition, type Difference, differenceOf, parseConditions } from '../replay-diff.ts';
 import { compileRules } from '../rules.ts';
 import { loadOrExplain } from './load.ts';
+import { type PastOptions, progressOf, withPast } from './past.ts';
 import { inMarkdown } from './plain.ts';
 import { readTopology } from './replay.ts';
 
 type Options = {
-  stream: string;
+  past: PastOptions;
   /** OLD and NEW. */
   configs: readonly string[];
   topology: string | null;
   format: 'md' | 'json';
   failIf: string | null;
   env: Readonly<Record<string, string | undefined>>;
+  environment: () => Environment;
+  /** Epoch ms. */
+  now: number;
   out: (text: string) => void;
   err: (text: string) => void;
 };
@@ -23,11 +28,11 @@ type Options = {
 const SHOWN = 20;
 
 /**
- * `tocsin diff STREAM --config OLD --config NEW`: what NEW would have done differently with a recorded stream. Exit code 1 when
+ * `tocsin diff [STREAM|--from T] --config OLD --config NEW`: what NEW would have done differently with a past. Exit code 1 when
  * `--fail-if` holds, 2 when something cannot be used.
  */
 export async function runDiff(options: Options): Promise<number> {
-  const { configs, stream, topology, env, out, err, failIf } = options;
+  const { configs, topology, env, out, err, failIf } = options;
   const [before, after] = configs;
   if (before === undefined || after === undefined || configs.length > 2) {
     err('Give the two config folders: --config OLD --config NEW.\n');
@@ -43,24 +48,27 @@ export async function runDiff(options: Options): Promise<number> {
     err(`${graph}\n`);
     return 2;
   }
-  try {
-    const old = await outcomesOf(before, stream, graph, env, err);
-    const now = old && (await outcomesOf(after, stream, graph, env, err));
-    if (!old || !now) return 2;
-    const difference = differenceOf(old, now);
+  const [old, next] = [loadOrExplain(before, env, err), loadOrExplain(after, env, err)];
+  if (!old || !next) return 2;
+  return withPast(options.past, { ...options, config: next }, async (past) => {
+    const run = (config: Config, what: string): Promise<Outcomes> =>
+      replay(past.lines(), {
+        rules: compileRules(config, loadModels(), { topology: graph ?? past.topology, assumeSecrets: true }),
+        knownRules: past.knownRules,
+        ...progressOf(what, past.total, err),
+      });
+    const was = await run(old, before);
+    // Two trees that are equal word for word do the same: that is said in no time.
+    const same = old.hash === next.hash;
+    const difference = differenceOf(was, same ? was : await run(next, after));
     const failed = conditions.filter((condition) => condition.holds(difference.counts));
     out(
       options.format === 'json'
         ? `${JSON.stringify({ ...difference, failed: failed.map((one) => one.text) }, null, 2)}\n`
-        : asMarkdown(difference, failed, before, after),
+        : asMarkdown(difference, failed, before, after, same),
     );
     return failed.length > 0 ? 1 : 0;
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (!(error instanceof StreamFault) && !missing) throw error;
-    err(`${missing ? `There is no file ${stream}.` : (error as Error).message}\n`);
-    return 2;
-  }
+  });
 }
 
 const figures: (keyof Difference['counts'])[] = [
@@ -78,24 +86,12 @@ const figures: (keyof Difference['counts'])[] = [
   'added_delay_seconds',
 ];
 
-async function outcomesOf(
-  dir: string,
-  stream: string,
-  topology: Topology | null,
-  env: Options['env'],
-  err: Options['err'],
-): Promise<Outcomes | null> {
-  const config = loadOrExplain(dir, env, err);
-  if (!config) return null;
-  const rules = compileRules(config, loadModels(), { topology, assumeSecrets: true });
-  return replay(readStream(stream), { rules });
-}
-
 function asMarkdown(
   { counts, missed, added, merged, split, receivers, slowest }: Difference,
   failed: readonly Condition[],
   before: string,
   after: string,
+  same: boolean,
 ): string {
   const lines = [
     `# ${inMarkdown(before)} → ${inMarkdown(after)}`,
@@ -107,6 +103,7 @@ function asMarkdown(
     '',
     `Missed pages: ${counts.missed_pages}. Added pages: ${counts.added_pages}. Incidents merged: ${counts.merged}, split: ${counts.split}. Receivers changed: ${counts.receivers_changed}. Alerts held back more: ${counts.suppressed_more}, less: ${counts.suppressed_less}. Longest added delay: ${counts.added_delay_seconds} s.`,
   ];
+  if (same) lines.push('', 'The two config trees are the same.');
   for (const one of failed) lines.push('', `**Fails: ${one.text}** (it is ${counts[one.name]}).`);
   const section = (title: string, list: readonly Changed[]) => {
     if (list.length === 0) return;

@@ -1,5 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
+import { finished, pipeline } from 'node:stream/promises';
+import { createGzip, type Gzip } from 'node:zlib';
 import { Registry } from 'prom-client';
+import type { Environment } from '../config/env.ts';
 import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
@@ -8,40 +12,44 @@ import { scoreSeries } from '../enrich/anomaly/detector.ts';
 import { loadAnomalyModel } from '../enrich/anomaly/model.ts';
 import { judgeBy } from '../enrich/prometheus/judge.ts';
 import { createPrometheusSource } from '../enrich/prometheus-source.ts';
-import { readStream, replay, StreamFault } from '../replay.ts';
+import { type Outcomes, replay } from '../replay.ts';
 import { compileRules } from '../rules.ts';
+import type { NumberedLine } from '../store/stream.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
 import { loadOrExplain } from './load.ts';
+import { type PastOptions, progressOf, withPast } from './past.ts';
+import { reportOf } from './replay-report.ts';
 
 /** One answer of the Prometheus of a replay; nobody is kept waiting at three in the morning by it. */
 const ANSWER_WITHIN_MS = 20_000;
 
 type Options = {
-  stream: string;
+  past: PastOptions;
   dir: string;
   env: Readonly<Record<string, string | undefined>>;
+  environment: () => Environment;
   topology: string | null;
   /** The address of a Prometheus that knows the stream's metrics. */
   prometheus: string | null;
   file: string | null;
+  /** Keeps the past as a stream here, for `diff` and later runs. */
+  save: string | null;
+  /** Markdown for people instead of outcomes. */
+  report: boolean;
   timing: boolean;
+  /** Epoch ms. */
+  now: number;
   out: (text: string) => void;
   err: (text: string) => void;
 };
 
-/** `tocsin replay`: outcomes as one JSON object (contract section 5). Exit code 2 for an unusable config, stream or topology. */
-export async function runReplay({
-  stream,
-  dir,
-  env,
-  topology,
-  prometheus,
-  file,
-  timing,
-  out,
-  err,
-}: Options): Promise<number> {
+/**
+ * `tocsin replay`: outcomes as one JSON object (contract section 5), or with `--report` what they come to. Exit code 2 for an
+ * unusable config, stream, period or topology.
+ */
+export async function runReplay(options: Options): Promise<number> {
+  const { dir, env, topology, prometheus, file, save, report, timing, out, err } = options;
   const config = loadOrExplain(dir, env, err);
   if (!config) return 2;
   const graph = topology === null ? null : readTopology(topology);
@@ -49,31 +57,65 @@ export async function runReplay({
     err(`${graph}\n`);
     return 2;
   }
-  const rules = compileRules(config, loadModels(), { topology: graph, assumeSecrets: true });
-  const metrics = prometheus === null ? null : await askedPrometheus(prometheus, config, rules.graph);
-  if (typeof metrics === 'string') {
-    err(`${metrics}\n`);
-    return 2;
+  return withPast(options.past, { ...options, config }, async (past) => {
+    const known = { topology: graph ?? past.topology, assumeSecrets: true };
+    const rules = compileRules(config, loadModels(), known);
+    const metrics = prometheus === null ? null : await askedPrometheus(prometheus, config, rules.graph);
+    if (typeof metrics === 'string') {
+      err(`${metrics}\n`);
+      return 2;
+    }
+    const run = (under: Config, what: string, lines = past.lines()): Promise<Outcomes> =>
+      replay(lines, {
+        rules: under === config ? rules : compileRules(under, loadModels(), known),
+        knownRules: past.knownRules,
+        ...progressOf(what, past.total, err),
+        sources: metrics ? [metrics.source] : [],
+      });
+    try {
+      let lines = 0;
+      const counted = async function* () {
+        for await (const one of past.lines()) {
+          if (one.entry.kind !== 'action' && one.entry.kind !== 'deploy') lines += 1;
+          yield one;
+        }
+      };
+      const { timing: measured, ...outcomes } = await run(config, 'replay', save ? saving(counted(), save) : counted());
+      const text = report
+        ? reportOf(past, {
+            lines,
+            configured: outcomes,
+            shadow: await run(inMode(config, 'shadow'), 'in mode shadow'),
+            active: await run(inMode(config, 'active'), 'in mode active'),
+          })
+        : `${JSON.stringify(timing ? { ...outcomes, timing: measured } : outcomes, null, 2)}\n`;
+      if (file === null) out(text);
+      else writeFileSync(file, text);
+      return 0;
+    } finally {
+      metrics?.close();
+    }
+  });
+}
+
+/** The same tree with this mode everywhere. */
+const inMode = (config: Config, mode: 'shadow' | 'active'): Config => ({
+  ...config,
+  tocsin: { ...config.tocsin, suppress: { ...config.tocsin.suppress, mode, overrides: [] } },
+});
+
+/** Passes the lines on and writes them to a file as they go by: JSON lines, gzipped when its name says so. */
+async function* saving(lines: AsyncIterable<NumberedLine>, file: string): AsyncGenerator<NumberedLine> {
+  const target = createWriteStream(file);
+  const sink = file.endsWith('.gz') ? createGzip() : target;
+  const written = sink === target ? finished(target) : pipeline(sink as Gzip, target);
+  written.catch(() => {}); // it is thrown where it is awaited
+  for await (const one of lines) {
+    if (!sink.write(`${JSON.stringify(one.entry)}\n`)) await Promise.race([once(sink, 'drain'), written]);
+    yield one;
   }
-  const progress = process.stderr.isTTY ? (lines: number) => err(`\r${lines} lines`) : undefined;
-  try {
-    const { timing: measured, ...outcomes } = await replay(readStream(stream), {
-      rules,
-      progress,
-      sources: metrics ? [metrics.source] : [],
-    });
-    const text = `${JSON.stringify(timing ? { ...outcomes, timing: measured } : outcomes, null, 2)}\n`;
-    if (file === null) out(text);
-    else writeFileSync(file, text);
-    return 0;
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (!(error instanceof StreamFault) && !missing) throw error;
-    err(`${missing ? `There is no file ${stream}.` : (error as Error).message}\n`);
-    return 2;
-  } finally {
-    metrics?.close();
-  }
+  sink.end();
+  await written;
 }
 
 /**

@@ -6,6 +6,7 @@ import { type Level, type Recorded, startStandIn } from '../../bench/stand-in-pr
 import { runReplay } from '../../src/cli/replay.ts';
 import type { Incident } from '../../src/domain/incident.ts';
 import { startHttpServer } from '../fakes/http-server.ts';
+import { noStore, past } from '../fakes/past.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tocsin-replay-'));
 const open: { close(): Promise<void> }[] = [];
@@ -88,7 +89,11 @@ async function replayed(
   const file = join(dir, `out-${runs}.json`);
   let err = '';
   const code = await runReplay({
-    stream,
+    past: past({ stream }),
+    environment: noStore,
+    save: null,
+    report: false,
+    now: 0,
     dir: join(import.meta.dirname, '../../config'),
     env: {},
     topology,

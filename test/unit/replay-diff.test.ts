@@ -4,6 +4,7 @@ import { runDiff } from '../../src/cli/diff.ts';
 import { fingerprint } from '../../src/receive/fingerprint.ts';
 import { parseConditions } from '../../src/replay-diff.ts';
 import { folder } from '../fakes/config-tree.ts';
+import { noStore, past } from '../fakes/past.ts';
 
 const begin = Date.parse('2026-11-20T00:00:00Z');
 const rfc = (minutes: number) => new Date(begin + minutes * 60_000).toISOString();
@@ -55,7 +56,9 @@ async function diff(change: Record<string, string>, options: { failIf?: string; 
   const dir = folder(files);
   const said = { out: '', err: '' };
   const code = await runDiff({
-    stream: join(dir, 'stream.jsonl'),
+    past: past({ stream: join(dir, 'stream.jsonl') }),
+    environment: noStore,
+    now: begin,
     configs: [join(dir, 'old'), join(dir, 'new')],
     topology: null,
     format: options.format ?? 'json',
@@ -100,7 +103,7 @@ describe('tocsin diff', () => {
     const said = JSON.parse(out);
     // The first firing ever of the rule is told in both.
     expect(said.counts).toMatchObject({ ...quiet, missed_pages: 1, suppressed_more: 1, pages_after: 2 });
-    expect(said.missed).toEqual([
+    expect(said.missed).toMatchObject([
       {
         title: 'Disk on cart',
         startedAt: rfc(60),
@@ -141,6 +144,13 @@ describe('tocsin diff', () => {
     expect(out).toContain('| pages | 3 | 2 |');
     expect(out).toContain('**Fails: missed_pages>0** (it is 1).');
     expect(out).toContain(`| ${rfc(60)} | Disk on cart | 1 | email:shop\\@example.com | nobody |`);
+  });
+
+  test('two trees that are equal word for word: said so, and nothing differs', async () => {
+    const { code, out } = await diff({}, { format: 'md', failIf: 'missed_pages>0 || added_pages>0' });
+    expect(code).toBe(0);
+    expect(out).toContain('The two config trees are the same.');
+    expect(out).toContain('Missed pages: 0. Added pages: 0.');
   });
 
   test('what cannot be used: exit code 2', async () => {
