@@ -18,7 +18,7 @@ import {
 } from '../store/read.ts';
 import { type AlertRow, countFiring, listAlerts, listIncidentAlerts } from '../store/read-alerts.ts';
 import { listDeploys, listNotifications, listQuarantine, listSuppressed } from '../store/read-lists.ts';
-import { readLearnedEdges } from '../store/topology.ts';
+import { readContainment, readLearnedEdges } from '../store/topology.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
 import { actionEndpoints } from './action-routes.ts';
 import { correlationView, createMeasure, type Measure } from './correlation.ts';
@@ -299,8 +299,12 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       role: 'viewer',
       answers: { 200: { description: 'The graph', schema: schemas.TopologyAnswer } },
       handle: async ({ deps, config }) => {
-        const [firing, learned] = await Promise.all([countFiring(deps.pool), readLearnedEdges(deps.pool)]);
-        return ok(topologyView(config, deps.graph(), firing, learned, deps.now()));
+        const [firing, learned, contained] = await Promise.all([
+          countFiring(deps.pool),
+          readLearnedEdges(deps.pool),
+          readContainment(deps.pool),
+        ]);
+        return ok(topologyView(config, deps.graph(), firing, learned, contained, deps.now()));
       },
     }),
     endpoint({

@@ -372,6 +372,26 @@ export const TopologyAnswer = z.object({
       lastSeenSecondsAgo: z.number().nullable(),
     }),
   ),
+  /** Which pods run where, by Prometheus server that says so; `nodes` null: too many pods to be listed by node. */
+  containment: z.array(
+    z.object({
+      server: z.string(),
+      seenSecondsAgo: z.number().int(),
+      pods: z.number().int(),
+      nodes: z.number().int().nullable(),
+      workloads: z.array(
+        z.object({
+          namespace: z.string(),
+          kind: z.string(),
+          name: z.string(),
+          pods: z.number().int(),
+          alerting: z.boolean(),
+          nodes: z.array(z.object({ node: z.string(), pods: z.number().int() })).nullable(),
+        }),
+      ),
+      omittedWorkloads: z.number().int(),
+    }),
+  ),
   /**
    * Where catalogue and reality differ: services that alert but have no entry, dependencies that have none, declared calls
    * never seen in metrics, and calls seen that nobody declared.

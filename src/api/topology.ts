@@ -1,21 +1,28 @@
 import type { Config, Provenance, Service } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
+import type { ClusterContainment } from '../domain/containment.ts';
 import { type Severity, worse } from '../domain/severity.ts';
 import { edgeKey, type LearnedEdge } from '../enrich/topology/edges.ts';
 import type { TopologyAnswer } from './schemas.ts';
+
+/** So many workloads of a cluster are listed, each with so many nodes: those that alert first, then the largest. */
+const WORKLOADS = 1_000;
+const NODES = 20;
 
 type Firing = { service: string; namespace: string | null; firing: number; worst: string };
 
 /**
  * The service graph as it is used now, with what the catalogue knows of each service and how many alerts fire there; and
  * what the catalogue does not know. `facts` are the catalogue's, each with its source. An edge's `source` is `config` when
- * the catalogue declares it, else `learned`; what metrics say of it (`learned`) gives weight and age. `now` in epoch ms.
+ * the catalogue declares it, else `learned`; what metrics say of it (`learned`) gives weight and age. `contained` says which
+ * pods run where. Workloads are no services: they are no part of the drift. `now` in epoch ms.
  */
 export function topologyView(
   config: Config,
   graph: ServiceGraph,
   firing: readonly Firing[],
   learned: readonly LearnedEdge[],
+  contained: readonly ClusterContainment[],
   now: number,
 ): TopologyAnswer {
   const { services } = config.business;
@@ -78,6 +85,7 @@ export function topologyView(
         lastSeenSecondsAgo: traffic ? Math.max(0, Math.round((now - traffic.lastSeenAt) / 1000)) : null,
       };
     }),
+    containment: contained.map((cluster) => clusterView(cluster, new Set(firing.map(({ service }) => service)), now)),
     drift: {
       alertingNotCatalogued: uncatalogued(firing.map((one) => one.service)),
       declaredNotCatalogued: uncatalogued(Object.values(services).flatMap((entry) => entry.depends_on)),
@@ -88,6 +96,38 @@ export function topologyView(
         .filter(([key]) => !declared.has(key))
         .map(([, { caller, callee }]) => ({ caller, callee })),
     },
+  };
+}
+
+function clusterView(
+  { server, workloads, onNodes, seenAt }: ClusterContainment,
+  alerting: ReadonlySet<string>,
+  now: number,
+): TopologyAnswer['containment'][number] {
+  const nodes = new Map<number, { node: string; pods: number }[]>();
+  for (const [node, at, pods] of onNodes ?? []) {
+    const known = nodes.get(at);
+    if (known) known.push({ node, pods });
+    else nodes.set(at, [{ node, pods }]);
+  }
+  const listed = workloads
+    .map((workload, at) => ({ workload, at }))
+    .sort((a, b) => Number(alerting.has(b.workload.name)) - Number(alerting.has(a.workload.name)))
+    .slice(0, WORKLOADS);
+  return {
+    server,
+    seenSecondsAgo: Math.max(0, Math.round((now - seenAt) / 1000)),
+    pods: workloads.reduce((sum, { pods }) => sum + pods, 0),
+    nodes: onNodes === null ? null : new Set(onNodes.map(([node]) => node)).size,
+    workloads: listed.map(({ workload, at }) => ({
+      ...workload,
+      alerting: alerting.has(workload.name),
+      nodes:
+        onNodes === null
+          ? null
+          : [...(nodes.get(at) ?? [])].sort((a, b) => b.pods - a.pods || (a.node < b.node ? -1 : 1)).slice(0, NODES),
+    })),
+    omittedWorkloads: workloads.length - listed.length,
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Incident } from '../domain/incident.ts';
-import type { LeadMetrics } from '../domain/metrics.ts';
+import type { LeadMetrics, Places } from '../domain/metrics.ts';
 import type { NotificationJob, NotificationKind, Target } from '../domain/notification.ts';
 import { severityRank } from '../domain/severity.ts';
 import type { TimelineEntry } from '../domain/timeline.ts';
@@ -100,10 +100,25 @@ function visible(doc: Incident): string {
 
 /** Of the metrics, what a reader would notice: a value that moved by a hundredth, or a later plot, is no news. */
 function readings(metrics: Incident['metrics']): unknown[] {
-  const { prometheus, history } = metrics as { prometheus?: Partial<LeadMetrics>; history?: unknown };
-  if (!prometheus) return [history];
-  const { value, threshold, trend, seriesBeyond, anomaly, targetsDown } = prometheus;
-  return [history, value?.toPrecision(2), threshold, trend?.direction, seriesBeyond, anomaly?.type, targetsDown];
+  const { prometheus, history, places } = metrics as {
+    prometheus?: Partial<LeadMetrics>;
+    history?: unknown;
+    places?: Partial<Places>;
+  };
+  if (!prometheus) return [history, places?.text];
+  const { value, threshold, trend, seriesBeyond, anomaly, targetsDown, goldenSignals } = prometheus;
+  const golden = goldenSignals?.map(({ service, name, anomaly: judged }) => [service, name, judged?.type]);
+  return [
+    history,
+    value?.toPrecision(2),
+    threshold,
+    trend?.direction,
+    seriesBeyond,
+    anomaly?.type,
+    targetsDown,
+    golden,
+    places?.text,
+  ];
 }
 
 export type Announced = {
