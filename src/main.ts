@@ -330,10 +330,12 @@ const audit = program.command('audit').description('the audit trail');
 audit
   .command('verify')
   .description('exit 1 when any entry was changed or removed')
+  .option('--head <id:mac>', 'a head from the log: shows that the trail was put back to an older copy')
   .addOption(json())
-  .action(async (options: { json?: boolean }) => {
+  .action(async (options: { head?: string; json?: boolean }) => {
     const { runAuditVerify } = await import('./cli/audit.ts');
-    process.exitCode = await runAuditVerify({ environment: readEnvironment(), json: options.json ?? false, out, err });
+    const { head = null, json = false } = options;
+    process.exitCode = await runAuditVerify({ environment: readEnvironment(), head, json, out, err });
   });
 
 audit
@@ -341,7 +343,18 @@ audit
   .description('every entry as one JSON line, oldest first')
   .action(async () => {
     const { runAuditExport } = await import('./cli/audit.ts');
-    process.exitCode = await runAuditExport({ environment: readEnvironment(), json: true, out, err });
+    process.exitCode = await runAuditExport({ environment: readEnvironment(), out, err });
+  });
+
+program
+  .command('erase')
+  .description('remove a person for good: their name and words in incidents, feedback and the audit trail, which stays whole')
+  .argument('<person>', 'the name as it stands in the record: ana, or "ana (U0ANA)"')
+  .addOption(json())
+  .action(async (name: string, options: { json?: boolean }) => {
+    const { runErase } = await import('./cli/erase.ts');
+    const { json = false } = options;
+    process.exitCode = await runErase({ environment: readEnvironment(), name, json, now: Date.now(), out, err });
   });
 
 const tokens = program.command('token').description('access tokens of the service');

@@ -128,7 +128,7 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     // Work in the background
     jobs: counter('jobs_total', 'Background jobs by result', ['job', 'result']),
 
-    ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm'),
+    ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm', ['check']),
     ledger: gauge('ledger', 'Alert state changes since the store was made; received is the sum of the others', [
       'state',
     ]),

@@ -32,6 +32,7 @@ import { createLog } from '../telemetry/log.ts';
 import { createMetrics, metricsJson, watchEventLoop } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
 import { createOwner } from './owner.ts';
+import { createTrustWatch } from './trust-watch.ts';
 
 /** What the main thread tells this one, and what it answers. */
 export type ToWork = { type: 'config'; config: ConfigTransfer } | { type: 'metrics'; id: number } | { type: 'stop' };
@@ -166,7 +167,9 @@ async function main(): Promise<void> {
   };
 
   keepConfig();
+  const trust = createTrustWatch({ pool, owner, inbox, config: () => config, metrics, log, now });
   owner.start();
+  trust.start();
   delivery.start();
   reconciler.start();
   deploys.start();
@@ -198,6 +201,7 @@ async function main(): Promise<void> {
     await jobsStarting;
     await jobs?.stop();
     await owner.stop();
+    await trust.stop();
     await delivery.stop();
     painter.close();
     await listener.close();
