@@ -15,6 +15,7 @@ import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
 import { killSwitchInWords } from './domain/kill-switch.ts';
 import type { Topology } from './domain/topology.ts';
+import { followTopology } from './enrich/topology/follow.ts';
 import { createPainter } from './notify/picture/painter.ts';
 import { pictureKeyOf } from './notify/picture/signed-url.ts';
 import { receiveRouter } from './receive/door.ts';
@@ -29,6 +30,7 @@ import { migrate } from './store/migrate.ts';
 import { openPool } from './store/pool.ts';
 import { quarantineBody } from './store/quarantine.ts';
 import { recentDeploys } from './store/read-lists.ts';
+import { readLearnedEdges } from './store/topology.ts';
 import { createLog, type Logger } from './telemetry/log.ts';
 import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger, watchEventLoop } from './telemetry/metrics.ts';
 import { createOutbound } from './telemetry/outbound.ts';
@@ -70,6 +72,10 @@ export async function createApp(
   let learned: Topology | null = null;
   let rules = compileRules(holder.current, models);
   const now = () => Date.now();
+  function takeTopology(topology: Topology): void {
+    learned = topology;
+    rules = compileRules(holder.current, models, { topology });
+  }
 
   const metrics = createMetrics({ process: true });
   metrics.buildInfo.set({ version: overrides.version ?? 'unknown', node: process.version }, 1);
@@ -114,11 +120,16 @@ export async function createApp(
           },
           log,
           () => metrics.threadRestarts.inc(),
-          (topology) => {
-            learned = topology;
-            rules = compileRules(holder.current, models, { topology });
-          },
+          takeTopology,
         );
+
+  const following = followTopology({
+    load: () => readLearnedEdges(pool),
+    onChange: takeTopology,
+    log,
+    now,
+  });
+  following.start();
 
   holder.subscribe((config) => {
     rules = compileRules(config, models, { topology: learned });
@@ -225,7 +236,7 @@ export async function createApp(
 
   async function stopRest(): Promise<void> {
     watching.close();
-    await work?.stop();
+    await Promise.all([work?.stop(), following.stop()]);
     painter.close();
     await live.stop();
     killSwitch.stop();
