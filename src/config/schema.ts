@@ -393,7 +393,7 @@ export const Service = z.strictObject({
   tier: z.int().min(1).max(5).optional().describe('1 (the business stops) to 5 (nobody notices)'),
   revenue_per_hour: z
     .number()
-    .min(0, 'money cannot be negative; write what an hour of full outage costs, 0 or more')
+    .min(0, 'money cannot be negative; write 0 or more')
     .optional()
     .describe('what an hour of full outage costs'),
   currency: z
@@ -404,7 +404,10 @@ export const Service = z.strictObject({
   regulatory: z.boolean().optional().describe('an outage must be reported'),
   users: z
     .union(
-      [z.number().min(0), z.strictObject({ query: Promql.describe('"{{service}}" and "{{namespace}}" are put in') })],
+      [
+        z.number().min(0, 'there cannot be fewer than none; write 0 or more'),
+        z.strictObject({ query: Promql.describe('"{{service}}" and "{{namespace}}" are put in') }),
+      ],
       {
         error: 'these are no users; write a number that is not negative, or { query: PROMQL }',
       },

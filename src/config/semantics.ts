@@ -1,7 +1,8 @@
 import { windowFault } from '../decide/calendar.ts';
+import { wordOf } from '../route/by-impact.ts';
 import { type Matcher, matcherText, parseMatcher } from '../route/matchers.ts';
 import { type Fault, insteadOf } from './fault.ts';
-import { channelKinds, parseDuration } from './schema.ts';
+import { channelKinds, parseDuration, RoutingFile } from './schema.ts';
 import { child, entries, faultAt, items, type Spot, spot, type Tree, text } from './spot.ts';
 
 /** Faults refuse the tree; warnings are said and lived with. */
@@ -41,9 +42,13 @@ export function crossCheck(
   checkMatchers(tree, found);
   checkRoutes(tree, names, found);
   checkTeamsAndPeople(tree, names, found);
+  checkByImpact(tree, names, found);
+  checkPriority(tree, found);
   checkEscalation(tree, names, found);
   checkSchedules(tree, names, found);
   checkServices(tree, names, imported.services, found);
+  checkCycles(tree, found);
+  checkFigures(tree, found);
   checkWindows(tree, found);
   checkPlainPasswords(tree, found);
   checkRepeatedNames(tree, found);
@@ -190,8 +195,96 @@ function checkTeamsAndPeople(tree: Tree, names: Names, found: Findings): void {
         ),
       );
   }
-  for (const rule of items(spot(tree, 'routing.yaml', 'impact_teams')))
-    mustExist(child(rule, 'team'), names.teams, 'team', found);
+}
+
+const listed = (names: readonly string[]): string =>
+  names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+
+/** Rules nothing reaches are faults. A name that is nobody's is passed over at run time, so it is a warning. */
+function checkByImpact(tree: Tree, names: Names, found: Findings): void {
+  const known = {
+    teams: Object.fromEntries(names.teams.map((name) => [name, {}])),
+    schedules: Object.fromEntries(names.schedules.map((name) => [name, {} as never])),
+    people: Object.fromEntries(names.people.map((name) => [name, {}])),
+  };
+  const written = spot(tree, 'routing.yaml', 'by_impact');
+  const defaults: string[] = [];
+  for (const list of ['urgency', 'also'] as const) {
+    const rules = child(written, list);
+    if (rules === null) defaults.push(...RoutingFile.shape.by_impact.parse({})[list].flatMap((rule) => rule.add));
+    for (const rule of items(rules))
+      for (const name of items(child(rule, 'add'))) {
+        const who = text(name);
+        if (who === null || wordOf(who, known) !== null) continue;
+        const everyone = [...names.teams, ...names.schedules, ...names.people];
+        const message = `nobody is called "${who}": it is passed over`;
+        found.warnings.push(faultAt(name, message, insteadOf(who.replace(/^\w+:/, ''), everyone, 'team')));
+      }
+  }
+  const root = spot(tree, 'routing.yaml');
+  const missing = [...new Set(defaults)].filter((name) => wordOf(name, known) === null);
+  // Without a single team nothing is set up yet, and everything goes to the log.
+  if (root && names.teams.length > 0 && missing.length > 0)
+    found.warnings.push(
+      faultAt(
+        root,
+        `by default impact also tells ${listed(missing)}, which are no team, schedule or person here: they are passed over`,
+        'Add them to `teams`, or write `by_impact` with those that you have.',
+      ),
+    );
+  const always = items(child(written, 'urgency')).findIndex((rule) => child(rule, 'when') === null);
+  for (const rule of always === -1 ? [] : items(child(written, 'urgency')).slice(always + 1))
+    found.faults.push(
+      faultAt(
+        rule,
+        'no incident reaches this rule: the first that holds counts, and one above it holds always',
+        'Write it before that one, or give that one a `when`.',
+      ),
+    );
+}
+
+/** Points that contradict each other: more of something must never count less, and every priority must be within reach. */
+function checkPriority(tree: Tree, found: Findings): void {
+  const written = spot(tree, 'routing.yaml', 'priority');
+  for (const key of ['revenue_impact', 'users']) {
+    const rows = items(child(written, key)).flatMap((at) => {
+      const [over, points] = [child(at, 'over')?.value, child(at, 'points')?.value];
+      return typeof over === 'number' && typeof points === 'number' ? [{ at, over, points }] : [];
+    });
+    rows.sort((a, b) => a.over - b.over);
+    for (const [i, row] of rows.entries()) {
+      const before = rows[i - 1];
+      if (before?.over === row.over)
+        found.faults.push(faultAt(row.at, `there are two rows over ${row.over}`, 'Keep one of them.'));
+      else if (before && before.points > row.points)
+        found.faults.push(
+          faultAt(
+            child(row.at, 'points')!,
+            `more than ${row.over} would count less than more than ${before.over}`,
+            `Write ${before.points} or more, or remove the row.`,
+          ),
+        );
+    }
+  }
+  const levels = child(written, 'at_least');
+  const defaults = RoutingFile.shape.priority.parse({}).at_least;
+  const least = (level: 1 | 2 | 3 | 4): number => {
+    const value = child(levels, String(level))?.value;
+    return typeof value === 'number' ? value : defaults[level];
+  };
+  for (const level of [2, 3, 4] as const) {
+    const above = (level - 1) as 1 | 2 | 3;
+    if (least(level) < least(above)) continue;
+    const at = child(levels, String(level)) ?? child(levels, String(above));
+    if (at === null) continue;
+    found.faults.push(
+      faultAt(
+        at,
+        `no incident would have priority ${level}: it takes ${least(level)} points, and priority ${above} takes ${least(above)}`,
+        'Write fewer points for each less urgent priority.',
+      ),
+    );
+  }
 }
 
 function checkEscalation(tree: Tree, names: Names, found: Findings): void {
@@ -271,8 +364,7 @@ function checkServices(tree: Tree, names: Names, imported: readonly string[], fo
       );
     for (const callee of items(child(service, 'depends_on'))) {
       const called = text(callee);
-      if (called === name) found.warnings.push(faultAt(callee, `"${name}" depends on itself`, 'Remove the entry.'));
-      else if (called !== null && !known.includes(called))
+      if (called !== null && !known.includes(called))
         found.warnings.push(
           faultAt(
             callee,
@@ -281,6 +373,67 @@ function checkServices(tree: Tree, names: Names, imported: readonly string[], fo
           ),
         );
     }
+  }
+}
+
+/** Who calls whom in a circle: no suspect could stand below all others. Each circle is told once, at the entry that closes it. */
+function checkCycles(tree: Tree, found: Findings): void {
+  const services = new Map(entries(spot(tree, 'business-context.yaml', 'services')));
+  const done = new Set<string>();
+  for (const start of services.keys()) {
+    if (done.has(start)) continue;
+    const trail = [{ name: start, callees: items(child(services.get(start)!, 'depends_on')) }];
+    for (let top = trail.at(-1); top; top = trail.at(-1)) {
+      const callee = top.callees.shift();
+      if (!callee) {
+        done.add(top.name);
+        trail.pop();
+        continue;
+      }
+      const called = text(callee);
+      if (called === null || done.has(called) || !services.has(called)) continue;
+      const from = trail.findIndex(({ name }) => name === called);
+      if (from === -1) {
+        trail.push({ name: called, callees: items(child(services.get(called)!, 'depends_on')) });
+        continue;
+      }
+      const circle = [...trail.slice(from).map(({ name }) => name), called];
+      const message =
+        circle.length === 2 ? `"${called}" depends on itself` : `these depend on each other: ${circle.join(' → ')}`;
+      found.faults.push(faultAt(callee, message, 'Remove the entry that is no real call of the service above it.'));
+    }
+  }
+}
+
+/** Money that cannot be added up, and figures that nobody is there to answer: lived with, but seldom meant. */
+function checkFigures(tree: Tree, found: Findings): void {
+  const services = entries(spot(tree, 'business-context.yaml', 'services'));
+  const first = services.flatMap(([, service]) => text(child(service, 'currency')) ?? [])[0];
+  const asked = items(spot(tree, 'tocsin.yaml', 'prometheus')).length > 0;
+  for (const [name, service] of services) {
+    const revenue = child(service, 'revenue_per_hour');
+    const currency = child(service, 'currency');
+    if (revenue && typeof revenue.value === 'number' && revenue.value > 0 && currency === null)
+      found.warnings.push(
+        faultAt(
+          revenue,
+          `the revenue of "${name}" has no currency: no message shows it`,
+          `Add currency${first ? `: ${first}` : ', for example USD'}.`,
+        ),
+      );
+    if (revenue && currency && text(currency) !== first)
+      found.warnings.push(
+        faultAt(
+          currency,
+          `"${name}" earns in ${text(currency)}, others in ${first}: an incident of both has no revenue figure`,
+          'Declare one currency for services that can fail together.',
+        ),
+      );
+    for (const query of [child(child(service, 'users'), 'query'), child(child(service, 'slo'), 'errors')])
+      if (query && !asked)
+        found.warnings.push(
+          faultAt(query, 'this is asked of nobody: there is no Prometheus', 'Add one to `prometheus` in tocsin.yaml.'),
+        );
   }
 }
 

@@ -39,6 +39,7 @@ test('its token is the only secret it must have; whatever else is unset is off a
     'email is off',
     'webhook',
     'the owner "shop" is no team of routing.yaml',
+    'by default impact also tells engineering-leads, on-call-manager, secondary, compliance and customer-success, which are no team, schedule or person here',
     'pagerduty is off',
   ]);
 });
@@ -47,6 +48,7 @@ test('replay and its kin take the tree without any of its secrets, and name it a
   const bare = load({}, { assumeSecrets: true });
   expect(bare.warnings).toEqual([
     'the owner "shop" is no team of routing.yaml: alerts of "cart" go to default_team. Write one of these instead: sre, payments.',
+    expect.stringContaining('by default impact also tells'),
   ]);
   expect(bare.hash).toBe(load({ TOCSIN_WEBHOOK_TOKEN: 'another' }).hash);
   expect(bare.hash).toMatch(/^[0-9a-f]{12}$/);

@@ -27,6 +27,11 @@ const routes = (says: string, text: string, fault: string): Story => ({
   files: { 'routing.yaml': routing(text) },
   fault: `routing.yaml:${fault}`,
 });
+const business = (says: string, text: string, fault: string): Story => ({
+  says,
+  files: { 'business-context.yaml': text },
+  fault: `business-context.yaml:${fault}`,
+});
 const quiet = (says: string, text: string, fault: string): Story => ({
   says,
   files: { 'suppression.yaml': text },
@@ -288,10 +293,72 @@ const stories: Story[] = [
     'routes: { default_team: sre, channels: [sms] }\n',
     '3:41: `channels[0]`: there is no such channel. Write one of slack, pagerduty, email, log, webhook or webhook:TARGET instead.',
   ),
+  // ---- points and rules by impact
   routes(
-    'a team that impact adds and that is none',
-    'routes: { default_team: sre }\nimpact_teams: [ { team: bosses } ]\n',
-    '4:25: there is no team "bosses". Write one of these instead: sre.',
+    'points that grow less with more money',
+    'priority:\n  revenue_impact:\n    - { over: 100, points: 9 }\n    - { over: 500, points: 8 }\n',
+    '6:28: more than 500 would count less than more than 100. Write 9 or more, or remove the row.',
+  ),
+  routes(
+    'two rows for the same figure',
+    'priority: { users: [ { over: 5, points: 1 }, { over: 5, points: 2 } ] }\n',
+    '3:46: there are two rows over 5. Keep one of them.',
+  ),
+  routes(
+    'a priority that nothing would have',
+    'priority: { at_least: { 2: 70 } }\n',
+    '3:28: no incident would have priority 2: it takes 70 points, and priority 1 takes 70. Write fewer points for each less urgent priority.',
+  ),
+  routes(
+    'the same, by what only the default says of the other',
+    'priority: { at_least: { 1: 20 } }\n',
+    '3:28: no incident would have priority 2: it takes 50 points, and priority 1 takes 20. Write fewer points for each less urgent priority.',
+  ),
+  routes(
+    'a rule by impact behind one that holds always',
+    'by_impact:\n  urgency:\n    - { add: [sre] }\n    - { when: [{ severity: high }], add: [sre] }\n',
+    '6:7: no incident reaches this rule: the first that holds counts, and one above it holds always. Write it before that one, or give that one a `when`.',
+  ),
+  routes(
+    'a criterion that asks for nothing',
+    'by_impact: { also: [ { when: [ {} ], add: [sre] } ] }\n',
+    '3:32: `when[0]`: this holds always. Write a criterion such as severity: critical instead.',
+  ),
+  // ---- business figures
+  business(
+    'negative money',
+    'services:\n  shop: { revenue_per_hour: -1 }\n',
+    '2:29: `revenue_per_hour`: money cannot be negative. Write 0 or more instead.',
+  ),
+  business(
+    'fewer users than none',
+    'services:\n  shop: { users: -1 }\n',
+    '2:18: `users`: there cannot be fewer than none. Write 0 or more instead.',
+  ),
+  business(
+    'users that are neither a number nor a query',
+    'services:\n  shop: { users: many }\n',
+    '2:18: `users`: these are no users. Write a number that is not negative, or { query: PROMQL } instead.',
+  ),
+  business(
+    'users by what is no PromQL',
+    'services:\n  shop: { users: { query: "sum(" } }\n',
+    '2:27: `query`: this is not PromQL. Write for example sum(rate(http_requests_total{service="{{service}}"}[5m])) instead.',
+  ),
+  business(
+    'errors of an objective without the window',
+    'services:\n  shop: { slo: { objective: 99, errors: "rate(x[5m])" } }\n',
+    '2:41: `errors`: this is no PromQL with {{window}} as its range. Write for example sum(rate(http_requests_total{service="{{service}}",code=~"5.."}[{{window}}])) / sum(rate(http_requests_total{service="{{service}}"}[{{window}}])) instead.',
+  ),
+  business(
+    'a service that depends on itself',
+    'services:\n  shop: { depends_on: [shop] }\n',
+    '2:24: "shop" depends on itself. Remove the entry that is no real call of the service above it.',
+  ),
+  business(
+    'services that depend on each other in a circle',
+    'services:\n  way: { depends_on: [a] }\n  a: { depends_on: [b, d] }\n  b: { depends_on: [c] }\n  c:\n    depends_on:\n      - d\n      - a\n  d: {}\n',
+    '8:9: these depend on each other: a → b → c → a. Remove the entry that is no real call of the service above it.',
   ),
   // ---- routes nobody reaches
   routes(
@@ -452,17 +519,53 @@ describe('every fault of the whole tree is told at once', () => {
 });
 
 describe('what can be lived with is a warning', () => {
-  const warnings = (files: Record<string, string>, env: Record<string, string> = {}) => {
+  // The note on the defaults of `by_impact` has a story of its own.
+  const warnings = (files: Record<string, string>, env: Record<string, string> = {}, all = false) => {
     const result = load(files, env);
     expect(result.faults).toEqual([]);
-    return result.warnings;
+    return result.warnings.filter((line) => all || !line.includes('by default impact also tells'));
   };
 
-  test('a dependency that is not catalogued yet, and one on itself', () => {
-    expect(warnings({ 'business-context.yaml': 'services:\n  shop: { depends_on: [db, shop] }\n' })).toEqual([
+  test('a dependency that is not catalogued yet', () => {
+    expect(warnings({ 'business-context.yaml': 'services:\n  shop: { depends_on: [db] }\n' })).toEqual([
       'business-context.yaml:2:24: "db" is not catalogued: its tier, owner and revenue are unknown. Add it to `services`, if only as `db: {}`.',
-      'business-context.yaml:2:28: "shop" depends on itself. Remove the entry.',
     ]);
+  });
+
+  test('whom impact adds by default and that nobody is called, once for all of them', () => {
+    const told = (text: string) =>
+      warnings({ 'routing.yaml': text }, {}, true).filter((line) => line.includes('impact'));
+    expect(told('teams: { sre: { email: [a@b.c] } }\nroutes: { default_team: sre }\n')).toEqual([
+      'routing.yaml:1:1: by default impact also tells engineering-leads, on-call-manager, secondary, compliance and customer-success, which are no team, schedule or person here: they are passed over. Add them to `teams`, or write `by_impact` with those that you have.',
+    ]);
+    expect(told('routes: {}\n')).toEqual([]);
+  });
+
+  test('whom a rule by impact adds and that nobody is called', () => {
+    const text = routing(
+      'routes: { default_team: sre }\nby_impact: { urgency: [], also: [ { add: [sre, sree, "schedule:night", ana] } ] }\npeople: { ana: { email: a@b.c } }\n',
+    );
+    expect(warnings({ 'routing.yaml': text }, {}, true)).toEqual([
+      'routing.yaml:4:48: nobody is called "sree": it is passed over. Did you mean `sre`? Write that instead.',
+      'routing.yaml:4:54: nobody is called "schedule:night": it is passed over. Write one of these instead: sre, ana.',
+    ]);
+  });
+
+  test('money of several currencies or of none, and figures that no Prometheus is there to answer', () => {
+    const text = `services:
+  a: { revenue_per_hour: 5, currency: USD }
+  b: { revenue_per_hour: 5, currency: EUR }
+  c: { revenue_per_hour: 5 }
+  d: { currency: EUR, users: { query: up }, slo: { objective: 99, errors: "rate(x[{{window}}])" } }
+`;
+    expect(warnings({ 'business-context.yaml': text })).toEqual([
+      'business-context.yaml:3:39: "b" earns in EUR, others in USD: an incident of both has no revenue figure. Declare one currency for services that can fail together.',
+      'business-context.yaml:4:26: the revenue of "c" has no currency: no message shows it. Add currency: USD.',
+      'business-context.yaml:5:39: this is asked of nobody: there is no Prometheus. Add one to `prometheus` in tocsin.yaml.',
+      'business-context.yaml:5:75: this is asked of nobody: there is no Prometheus. Add one to `prometheus` in tocsin.yaml.',
+    ]);
+    const asked = { 'tocsin.yaml': 'prometheus: [ { name: main, url: "http://127.0.0.1:9090" } ]\n' };
+    expect(warnings({ 'business-context.yaml': 'services: { d: { users: { query: up } } }\n', ...asked })).toEqual([]);
   });
 
   test('an owner that is no team', () => {

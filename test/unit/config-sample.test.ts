@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { formatFaults } from '../../src/config/fault.ts';
 import { jsonSchemas } from '../../src/config/json-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import type { Config } from '../../src/config/schema.ts';
+import { type Config, RoutingFile } from '../../src/config/schema.ts';
 import { compilePolicy } from '../../src/decide/policy.ts';
 import { route } from '../../src/route/route.ts';
 import { targetLabel } from '../../src/route/targets.ts';
@@ -30,7 +30,7 @@ test('it is a shop one can believe in', () => {
   const { config } = sample();
   const services = Object.entries(config.business.services);
   expect(services.length).toBeGreaterThanOrEqual(12);
-  expect(Object.keys(config.routing.teams)).toHaveLength(3);
+  expect(Object.keys(config.routing.teams)).toHaveLength(6);
   expect(services.filter(([, s]) => s.revenue_per_hour).length).toBeGreaterThanOrEqual(8);
   expect(new Set(services.flatMap(([, s]) => s.currency ?? [])).size).toBe(1);
   for (const [name, service] of services) {
@@ -61,7 +61,8 @@ test('what it shows in comments is right as well', () => {
     'alertmanager',
     'webhook',
     'overrides',
-    'impact_teams',
+    'users',
+    'slo',
     'business_hours',
     '- name',
   ];
@@ -72,13 +73,14 @@ test('what it shows in comments is right as well', () => {
   );
   const loaded = loadConfig(folder(files), { TOCSIN_WEBHOOK_TOKEN: 'one', TOCSIN_RESPONDER_TOKEN: 'two' });
   expect(loaded.ok ? '' : formatFaults(loaded.faults)).toBe('');
-  const { tocsin, routing, suppression } = (loaded as { config: Config }).config;
+  const { tocsin, business, routing, suppression } = (loaded as { config: Config }).config;
   expect(tocsin.server.tokens).toHaveLength(2);
   expect(tocsin.prometheus).toHaveLength(2);
   expect(tocsin.alertmanager).toHaveLength(1);
   expect(tocsin.suppress.overrides).toHaveLength(1);
   expect(tocsin.channels.webhook?.targets).toHaveProperty('siem');
-  expect(routing.impact_teams).toHaveLength(1);
+  expect(business.services['parcel-labels']?.users).toHaveProperty('query');
+  expect(business.services['product-search']?.slo?.errors).toMatch(/^sum/);
   expect(routing.schedules.primary?.overrides).toHaveLength(1);
   expect(suppression.maintenance_windows).toHaveLength(2);
   expect(suppression.business_hours).toHaveLength(1);
@@ -99,6 +101,14 @@ function uncommented(text: string, keys: string[]): string {
   }
   return kept.join('\n');
 }
+
+test('the points and the rules by impact that it shows are the defaults, with its own platform team for `sre`', () => {
+  const { config } = sample();
+  const byDefault = RoutingFile.parse({});
+  expect(config.routing.priority).toEqual(byDefault.priority);
+  const shown = JSON.parse(JSON.stringify(config.routing.by_impact).replaceAll('"platform"', '"sre"'));
+  expect(shown).toEqual(byDefault.by_impact);
+});
 
 test('it knows nothing of the recordings that streams are made from', () => {
   // Replay judges foreign recordings by this tree; a name from one of them would be an unfair hint.

@@ -17,7 +17,7 @@ const cause = (more: Partial<RootCause> = {}): RootCause => ({
   alertname: null,
   fingerprint: null,
   deployId: null,
-  probability: 0.7,
+  probability: 0.71,
   confidence: 'high',
   evidence: [],
   causalChain: [],
@@ -38,23 +38,33 @@ const deploy = (more: Partial<IncidentDeploy> = {}): IncidentDeploy => ({
 });
 const patterns = (...list: object[]) => compilePatterns(PatternsFile.parse({ patterns: list }).patterns);
 const advise = (more: Partial<RecommendInput>) =>
-  recommend({ alerts: [alert('Lead')], causes: [], deploys: [], patterns: [], catalogue: new Map(), ...more });
+  recommend({
+    alerts: [alert('Lead')],
+    causes: [],
+    deploys: [],
+    similar: [],
+    patterns: [],
+    catalogue: new Map(),
+    ...more,
+  });
 const actions = (more: Partial<RecommendInput>) => advise(more).map((one) => one.action);
 
 test('with nothing known nothing is recommended', () => {
   expect(advise({})).toEqual([]);
-  expect(recommend({ alerts: [], causes: [], deploys: [], patterns: [], catalogue: new Map() })).toEqual([]);
+  expect(recommend({ alerts: [], causes: [], deploys: [], similar: [], patterns: [], catalogue: new Map() })).toEqual(
+    [],
+  );
 });
 
 describe('a suspicious deploy', () => {
-  test('is undone first of all', () => {
+  test('is undone, after what is known of the alerts themselves', () => {
     expect(advise({ deploys: [deploy()], patterns: patterns({ match: [], actions: ['Restart it'] }) })).toEqual([
+      { action: 'Restart it', why: 'Known to help with Lead', runbook: null },
       {
         action: 'Roll back payment to v1',
         why: 'v2 was deployed by ana 5 min before the first alert (suspicion 0.80)',
         runbook: null,
       },
-      { action: 'Restart it', why: 'Known to help with Lead', runbook: null },
     ]);
   });
 
@@ -67,7 +77,10 @@ describe('a suspicious deploy', () => {
     expect(actions({ deploys })).toEqual(['Roll back b to v1']);
     expect(actions({ deploys, causes: [cause({ deployId: 'a' })] })).toEqual(['Roll back a to v1']);
     expect(actions({ deploys: [deploys[0]!] })).toEqual([]);
-    expect(actions({ deploys: [deploys[0]!], causes: [cause({ deployId: 'a', confidence: 'low' })] })).toEqual([]);
+    expect(actions({ deploys: [deploys[0]!], causes: [cause({ deployId: 'a', probability: 0.7 })] })).toEqual([]);
+    expect(actions({ deploys: [deploys[0]!], causes: [cause({ deployId: 'a', probability: 0.7001 })] })).toEqual([
+      'Roll back a to v1',
+    ]);
   });
 
   test('that came after the onset is no cause', () => {
@@ -102,10 +115,48 @@ test('patterns come suspect first, then lead, then the other rules; each once; p
   ]);
 });
 
-test('no more than eight, however much is known', () => {
+const similar = (more: object) => ({
+  id: 'i7',
+  number: 7,
+  title: 'Lead on cart',
+  startedAt: '2026-11-02T10:00:00Z',
+  durationSeconds: 1500,
+  similarity: 0.9,
+  endedBy: 'ana',
+  ...more,
+});
+
+describe('what ended similar incidents', () => {
+  test('is named with how alike they were and how it went', () => {
+    const ended = 'resolved by ana, 3 min after a rollback of payment to v1';
+    expect(advise({ similar: [similar({ remedy: 'Roll back payment to v1', ended })] })).toEqual([
+      {
+        action: 'Roll back payment to v1',
+        why: 'Incident 7 was 90 % alike: resolved by ana, 3 min after a rollback of payment to v1',
+        runbook: null,
+      },
+    ]);
+  });
+
+  test('is nothing when they ended by themselves, and each deed once', () => {
+    expect(advise({ similar: [similar({ remedy: null }), similar({})] })).toEqual([]);
+    expect(actions({ similar: [similar({ remedy: 'Restart' }), similar({ number: 8, remedy: 'Restart' })] })).toEqual([
+      'Restart',
+    ]);
+  });
+});
+
+test('five at most, in the order of kinds, and every kind that has something to say gets a place', () => {
+  const many = Array.from({ length: 9 }, (_, i) => `do ${i}`);
+  const known = (more: object) => patterns({ match: [], actions: many, ...more });
+  expect(actions({ patterns: known({}) })).toEqual(many.slice(0, 5));
   expect(
-    advise({ patterns: patterns({ match: [], actions: Array.from({ length: 30 }, (_, i) => `do ${i}`) }) }),
-  ).toHaveLength(8);
+    actions({
+      patterns: known({ prevent: ['later', 'much later'] }),
+      deploys: [deploy()],
+      similar: [similar({ remedy: 'Restart' }), similar({ remedy: 'Fail over' })],
+    }),
+  ).toEqual(['do 0', 'do 1', 'Roll back payment to v1', 'Restart', 'later']);
 });
 
 test('runbooks follow: the alert`s own, then the suspected service`s, each address once', () => {
@@ -128,7 +179,7 @@ test('runbooks follow: the alert`s own, then the suspected service`s, each addre
   ]);
   expect(links({}).at(-1)).toEqual(['Follow the runbook of cart', 'https://r.example.com/cart']);
   expect(links({ patterns: patterns({ match: [], runbook: 'https://r.example.com/lead' }) })[0]).toEqual([
-    'Follow the runbook for Lead',
+    'Follow the runbook of Lead',
     'https://r.example.com/lead',
   ]);
   expect(links({ patterns: patterns({ match: [], actions: ['do'], runbook: 'https://r.example.com/lead' }) })).toEqual([

@@ -219,29 +219,6 @@ describe('escalation', () => {
     expect(routingOf(to({})).escalationTeams).toEqual([]);
   });
 
-  test('impact adds teams and shortens the wait, each entry when all its criteria hold', () => {
-    const board = policyOf({
-      ...shop,
-      routing: {
-        ...shop.routing,
-        impact_teams: [
-          { team: 'board', min_priority: 1, revenue_per_hour: 10000, auto_escalate: '2m' },
-          { team: 'shop', regulatory: true, auto_escalate: '30m' },
-          { team: 'payments', min_priority: 5 },
-        ],
-      },
-    });
-    const added = (priority: number, revenuePerHour: number | null, regulatoryRisk: boolean) => {
-      const result = to({ service: 'payment' }, { priority, impact: { revenuePerHour, regulatoryRisk } }, board);
-      return [result.impactTeams, result.escalationTeams, result.autoEscalateMinutes];
-    };
-    expect(added(1, 12000, true)).toEqual([['board', 'shop'], ['sre', 'board', 'shop'], 2]);
-    expect(added(2, 12000, true)).toEqual([['shop'], ['sre', 'shop'], 5]);
-    expect(added(1, 9999, false)).toEqual([[], ['sre'], 5]);
-    expect(added(1, null, false)).toEqual([[], ['sre'], 5]);
-    expect(to({ service: 'payment' }, {}, board).impactTeams).toEqual([]);
-  });
-
   test('a policy that no longer exists is none', () => {
     const gone = withRoutes([], { escalation: 'constructor' });
     expect(to({}, {}, gone)).toMatchObject({ escalationPolicy: null, autoEscalateMinutes: null });
