@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { analyze } from './analyze.ts';
 import { createLive } from './api/live.ts';
 import { createApi } from './api/router.ts';
+import { createScorecardGauge } from './api/scorecard.ts';
 import { createServer, type RunningServer } from './api/server.ts';
 import { type Environment, refuseOpenListen, UnusableConfig } from './config/env.ts';
 import { formatFaults } from './config/fault.ts';
@@ -152,6 +153,7 @@ export async function createApp(
   }
   const watching = watchConfig(environment.configDir, { onChange: () => void reload() });
 
+  const refreshScorecard = createScorecardGauge(pool, metrics, now);
   async function metricsText(): Promise<string> {
     const stats = inbox.stats();
     metrics.inboxDepth.set(stats.depth);
@@ -163,6 +165,7 @@ export async function createApp(
       (ledger) => setLedger(metrics, ledger),
       () => {},
     );
+    await refreshScorecard();
     return mergeMetrics(await metricsJson(metrics), ...(work ? [await work.metrics()] : []));
   }
 

@@ -318,6 +318,19 @@ program
   });
 
 program
+  .command('scorecard')
+  .description('how good grouping, causes and pages were by the word of people, each with the judgements it rests on')
+  .option('--from <time>', 'a day, a time or how long ago (default: 90 days ago)')
+  .option('--to <time>', 'a day, a time or how long ago (default: now)')
+  .addOption(json())
+  .action(async (options: { from?: string; to?: string; json?: boolean }) => {
+    const { runScorecard } = await import('./cli/scorecard.ts');
+    const { from = null, to = null, json = false } = options;
+    const now = Date.now();
+    process.exitCode = await runScorecard({ environment: readEnvironment(), from, to, json, now, out, err });
+  });
+
+program
   .command('migrate')
   .description('bring the database schema up to this release (serve does so by itself)')
   .addOption(json())

@@ -33,6 +33,7 @@ import { ok, problem, type Reply } from './problem.ts';
 import { findAlert, recordOf } from './record.ts';
 import { bad, type Context, type Documented, type Endpoint, endpoint, missing, problemAnswer } from './route.ts';
 import * as schemas from './schemas.ts';
+import { scorecardEndpoint } from './scorecard.ts';
 import { topologyView } from './topology.ts';
 import {
   alertView,
@@ -316,6 +317,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       answers: { 200: { description: 'The ledger', schema: Ledger } },
       handle: async ({ deps }) => ok(await readLedger(deps.pool)),
     }),
+    scorecardEndpoint,
     endpoint({
       method: 'get',
       path: '/api/v1/oncall',

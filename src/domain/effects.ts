@@ -146,7 +146,7 @@ export type FeedbackRecord = {
   alertSource: string | null;
   other: string | null;
   otherSource: string | null;
-  /** Of a pair: whether the two were in one incident. */
+  /** Whether the pair, or the alert and the incident, were one when it was said. */
   together: boolean | null;
   service: string | null;
   text: string | null;

@@ -94,10 +94,7 @@ export function label(
     alertSource: first?.alert?.source ?? null,
     other: second?.fingerprint ?? null,
     otherSource: second?.alert?.source ?? null,
-    together:
-      first?.alert && second?.alert
-        ? homeOf(world, first.alert) !== null && homeOf(world, first.alert) === homeOf(world, second.alert)
-        : null,
+    together: togetherness(world, held, first, said.other === null ? null : second),
     service,
     text,
     configHash: held?.doc?.configHash ?? null,
@@ -144,6 +141,19 @@ function named(world: World, held: LiveIncident | null, text: string | null): Na
   const alert = found ?? life.findAlert(world, fingerprint, source);
   if (alert === 'ambiguous') return alert;
   return { fingerprint, key: alert ? alertKey(alert) : text, alert };
+}
+
+/** Whether the pair, or the alert and the incident, were one when it was said; null when the engine holds too little to tell. */
+function togetherness(
+  world: World,
+  held: LiveIncident | null,
+  first: Named | null,
+  second: Named | null,
+): boolean | null {
+  if (!first?.alert || (second && !second.alert)) return null;
+  const home = homeOf(world, first.alert);
+  if (second?.alert) return home !== null && home === homeOf(world, second.alert);
+  return held && home === held;
 }
 
 const homeOf = (world: World, alert: Alert): LiveIncident | null =>

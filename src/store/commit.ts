@@ -405,7 +405,7 @@ insert into feedback as f
   (key, incident_id, at, first_at, by, origin, kind, alert, alert_source, other, other_source, together, service, text,
    config_hash, models, ranking)
 select n.key, n."incidentId", n.at, n.at, n.by, n.origin, n.kind, n.alert, coalesce(n."alertSource", a.source), n.other,
-       coalesce(n."otherSource", b.source), coalesce(n.together, a.incident_id = b.incident_id), n.service, n.text,
+       coalesce(n."otherSource", b.source), coalesce(n.together, a.incident_id = case when n.other is null then i.id else b.incident_id end), n.service, n.text,
        coalesce(n."configHash", d.config_hash), coalesce(nullif(n.models, 'null'), d.doc -> 'models'),
        coalesce(nullif(n.ranking, 'null'), shown.ranking)
 from jsonb_to_recordset($1::jsonb) as n

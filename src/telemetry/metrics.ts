@@ -129,6 +129,12 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     jobs: counter('jobs_total', 'Background jobs by result', ['job', 'result']),
 
     ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm', ['check']),
+    scorecard: gauge('scorecard', 'Shares by the word of people over 90 days; no series below 10 judgements', [
+      'measure',
+    ]),
+    scorecardJudged: gauge('scorecard_judged', 'Judgements by people that each share rests on', ['measure']),
+
+    ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm'),
     ledger: gauge('ledger', 'Alert state changes since the store was made; received is the sum of the others', [
       'state',
     ]),

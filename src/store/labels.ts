@@ -1,0 +1,63 @@
+import type pg from 'pg';
+import type { LabelKind } from '../domain/label.ts';
+import type { Deeds, Label } from '../score/scorecard.ts';
+import { timestamp } from './encode.ts';
+
+type Db = Pick<pg.Pool, 'query'>;
+
+/** A label with the config and models that were judged. */
+export type StoredLabel = Label & {
+  configHash: string | null;
+  models: { correlation: string; causes: string } | null;
+};
+
+/** Every label whose last word falls into the period (epoch ms), oldest first. */
+export async function readLabels(db: Db, since: number, until: number): Promise<StoredLabel[]> {
+  const { rows } = await db.query(
+    `select f.incident_id, f.at, f.first_at, f.by, f.kind, f.alert, f.alert_source, f.other, f.other_source, f.together,
+            f.service, f.ranking, f.config_hash, f.models
+       from feedback f
+      where f.at >= $1 and f.at < $2
+      order by f.at, f.id`,
+    [timestamp(since), timestamp(until)],
+  );
+  const key = (source: string | null, fingerprint: string | null): string | null =>
+    fingerprint === null ? null : `${source ?? ''}/${fingerprint}`;
+  return rows.map((row) => ({
+    incidentId: row.incident_id,
+    at: row.at.getTime(),
+    firstAt: row.first_at.getTime(),
+    by: row.by,
+    kind: row.kind as LabelKind,
+    alert: key(row.alert_source, row.alert),
+    other: key(row.other_source, row.other),
+    together: row.together,
+    service: row.service,
+    ranking: row.ranking,
+    configHash: row.config_hash,
+    models: row.models,
+  }));
+}
+
+/** What people did to incidents in the period, and what there was to judge. */
+export async function readDeeds(db: Db, since: number, until: number): Promise<Deeds> {
+  const { rows } = await db.query(
+    `with large as (
+       select i.id from incidents i
+        where i.started_at >= $1 and i.started_at < $2 and i.merged_into is null
+          and (select count(distinct (a.source, a.fingerprint)) from alerts a where a.incident_id = i.id) >= 2
+     ), deeds as (
+       select t.incident_id, t.kind from timeline t
+        where t.at >= $1 and t.at < $2 and t.by is not null
+          and (t.kind = 'split' and t.data ? 'into' or t.kind = 'merged' and t.data ? 'from')
+     )
+     select (select count(*)::int from (select id from large union select incident_id from deeds) one) as grouped,
+            (select count(distinct incident_id)::int from deeds where kind = 'split') as split,
+            (select count(distinct incident_id)::int from deeds d
+              where kind = 'merged' and not exists (
+                select from deeds s where s.incident_id = d.incident_id and s.kind = 'split')) as merged,
+            (select count(distinct s.incident_id)::int from suppressed s where s.at >= $1 and s.at < $2) as "heldBack"`,
+    [timestamp(since), timestamp(until)],
+  );
+  return rows[0];
+}
