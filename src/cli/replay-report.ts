@@ -33,7 +33,7 @@ export function reportOf(past: Past, runs: { configured: Run; shadow: Run; activ
     row('incidents', (of) => of.incidents),
     row('incidents somebody was called for', (of) => of.paged),
     row('calls (first messages and escalations, the log left out)', (of) => of.pages),
-    row('alerts per incident', (of) => ratio(of.alerts, of.incidents)),
+    row('firings per incident', (of) => ratio(of.episodes, of.incidents)),
     row('alerts held back', (of) => of.suppressed),
     row('firing alerts whose incident nobody was called for', (of) => of.silent),
     '',

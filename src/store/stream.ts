@@ -51,10 +51,10 @@ export async function* streamOf(db: Db, from: number, to: number): AsyncGenerato
   let latest = from;
   while (true) {
     const { rows } = await db.query<{ id: string; kind: InboxItem['kind']; source: string; at: Date; body: Buffer }>(
-      `select id::text, kind, source, received_at as at, body
-         from deliveries
-        where id > $1 and received_at >= $2 and received_at < $3 and source <> '${CANARY}'
-        order by id
+      `select d.id::text, d.kind, d.source, d.received_at as at, d.body
+         from deliveries d
+        where d.id > $1 and d.received_at >= $2 and d.received_at < $3 and d.source <> '${CANARY}'
+        order by d.id
         limit ${PAGE}`,
       [last, rfc(from), rfc(to)],
     );
