@@ -134,7 +134,6 @@ export function createMetrics({ process: withProcess = false }: { process?: bool
     ]),
     scorecardJudged: gauge('scorecard_judged', 'Judgements by people that each share rests on', ['measure']),
 
-    ledgerImbalance: gauge('ledger_imbalance', 'How far the ledger is off, 0 while it balances: an alarm'),
     ledger: gauge('ledger', 'Alert state changes since the store was made; received is the sum of the others', [
       'state',
     ]),
