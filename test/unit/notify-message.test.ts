@@ -148,10 +148,57 @@ describe('what the reader at 03:00 gets', () => {
     expect(similar({ metrics: {} })).toMatch(/^Seen before: #7/);
   });
 
-  test('money is what is at stake while it lasts and an upper bound afterwards, never a forecast', () => {
-    expect(buildMessage(incident(), extras()).impact).toContain('12,000 USD/h at stake');
-    expect(buildMessage(incident(), extras()).impact).not.toContain('6,000 USD ');
-    expect(buildMessage(resolvedIncident(), extras()).impact).toContain('at most 6,000 USD lost');
+  describe('money', () => {
+    const costing = (more: Partial<Incident['impact']>, changes: Partial<Incident> = {}) =>
+      buildMessage(incident({ impact: { ...incident().impact, ...more }, ...changes }), extras());
+
+    test('is said to be expected, with its rate, its duration and what that rests on', () => {
+      expect(costing({}).impact).toContain('6,000 USD expected (12,000 USD/h × 30 min, 12 similar incidents)');
+      const assumed = { p50: 3600, p90: 3600, basis: 'assumed, no similar incidents' };
+      expect(costing({ totalRevenueImpact: 12000, estimatedDurationSeconds: assumed }).impact).toContain(
+        '12,000 USD expected (12,000 USD/h × 1 h, assumed, no similar incidents)',
+      );
+    });
+
+    test('is what may be lost by a stated time once it has outlasted that, for a message is read later', () => {
+      // Since 03:12, at 12,000 an hour.
+      expect(costing({ totalRevenueImpact: 18000 }).impact).toContain(
+        'up to 18,000 USD lost by 2026-11-20 04:42 UTC (12,000 USD/h, longer than the 30 min expected)',
+      );
+      expect(costing({ totalRevenueImpact: 6000.01 }).impact).toContain('longer than the 30 min expected');
+    });
+
+    test('is an upper bound when it is over', () => {
+      expect(buildMessage(resolvedIncident(), extras()).impact).toContain('at most 6,000 USD lost');
+      expect(buildMessage(resolvedIncident(), extras()).impact).not.toContain('expected');
+    });
+
+    test('is not there without a figure or a currency, and a lock screen shows what an hour costs', () => {
+      const none = { revenuePerHour: null, currency: null, totalRevenueImpact: null };
+      expect(costing(none).impact).toBe(
+        'high customer impact · 40,000 users · SLO breach risk high · regulated service',
+      );
+      expect(costing({ currency: null }).impact).not.toMatch(/000\/h|expected/);
+      expect(costing({ revenuePerHour: 0, totalRevenueImpact: 0 }).impact).not.toContain('USD');
+      expect(costing({}).toll).toBe('40,000 users · 12,000 USD/h at stake');
+      expect(costing(none).toll).toBe('40,000 users');
+    });
+
+    test('below ten is shown to the cent', () => {
+      expect(costing({ revenuePerHour: 2.5, totalRevenueImpact: 1.25 }).impact).toContain(
+        '1.25 USD expected (2.5 USD/h × 30 min',
+      );
+    });
+  });
+
+  test('services that will follow are named while it lasts; that it may spread is said where none is', () => {
+    const reaching = (expectedServices: string[], cascadeRisk: 'high' | 'low', changes: Partial<Incident> = {}) =>
+      buildMessage(incident({ impact: { ...incident().impact, expectedServices, cascadeRisk }, ...changes }), extras())
+        .impact;
+    expect(reaching(['a', 'b'], 'high')).toContain('· expected to reach a, b ·');
+    expect(reaching(['a', 'b', 'c', 'd', 'e'], 'low')).toContain('expected to reach a, b, c and 2 more');
+    expect(reaching([], 'high')).toContain('likely to spread');
+    expect(reaching(['a'], 'high', { status: 'resolved' })).not.toMatch(/to reach|spread/);
   });
 
   test('alerts alike are one line with their number', () => {
