@@ -59,7 +59,7 @@ describe('what can be expected', () => {
       - eval_time: 5m
         exp_incidents: [ { exp_alerts: [ { service: checkout } ], exp_escalations: [ { at: 5m, to: "email:sre@example.com" } ] } ]
       - eval_time: 10m
-        exp_incidents: [ { exp_alerts: [ {} ], exp_status: acknowledged, exp_priority: 1, exp_team: shop, exp_verdict: notify } ]
+        exp_incidents: [ { exp_alerts: [ {} ], exp_status: acknowledged, exp_priority: 3, exp_team: shop, exp_verdict: notify } ]
 `,
       channels,
     );

@@ -65,7 +65,7 @@ test('the second time something happens in a stream, the first is known: how lon
   const [first, second, third] = incidents;
   expect(first).toMatchObject({
     similarIncidents: [],
-    impact: { estimatedDurationSeconds: null },
+    impact: { estimatedDurationSeconds: { p50: 3600, p90: 3600, basis: 'assumed, no similar incidents' } },
     metrics: { history: { firstEver: true, incidents: 0, selfResolvedShare: null, changesLastHour: 1 } },
   });
   expect(second!.similarIncidents).toEqual([
