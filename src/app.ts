@@ -36,6 +36,7 @@ import { createLog, type Logger } from './telemetry/log.ts';
 import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger, watchEventLoop } from './telemetry/metrics.ts';
 import { createOutbound } from './telemetry/outbound.ts';
 import { startCanary } from './work/canary.ts';
+import { createConfigTrail, type ReloadedBy } from './work/config-trail.ts';
 import type { FromWork, ToWork, WorkData } from './work/thread.ts';
 
 export type App = {
@@ -104,6 +105,8 @@ export async function createApp(
     await killSwitch.settled();
     return inbox.append(item);
   };
+  const trail = createConfigTrail({ pool, auditKey, log, now });
+  trail.start(loaded.config);
   const outbound = createOutbound({ log, registry: metrics.registry, timeoutMs: 10_000 });
   const live = createLive(pool, log);
 
@@ -138,10 +141,12 @@ export async function createApp(
     work?.send({ type: 'config', config: toTransfer(config) });
   });
 
-  function reload() {
+  function reload(by: ReloadedBy) {
+    const before = holder.current;
     const result = holder.reload();
     if (result.ok) {
       if (result.changed) log.info({ hash: result.config.hash }, 'config reloaded');
+      trail.changed(before, result.config, by);
       return { ok: true as const, hash: result.config.hash };
     }
     metrics.configReloadSuccess.set(0);
@@ -151,7 +156,7 @@ export async function createApp(
     );
     return { ok: false as const, faults: result.faults };
   }
-  const watching = watchConfig(environment.configDir, { onChange: () => void reload() });
+  const watching = watchConfig(environment.configDir, { onChange: () => void reload('file') });
 
   const refreshScorecard = createScorecardGauge(pool, metrics, now);
   async function metricsText(): Promise<string> {
@@ -177,7 +182,7 @@ export async function createApp(
     append,
     killSwitch,
     config: () => holder.current,
-    reload: async () => reload(),
+    reload: async (token) => reload({ token }),
     analyze: async (body, source) =>
       analyze(body, source, { rules, deploys: await recentDeploys(pool, now()), sources: [] }, now()),
     metricsText,
@@ -243,6 +248,7 @@ export async function createApp(
     painter.close();
     await live.stop();
     killSwitch.stop();
+    await trail.stop();
     await inbox.close();
     outbound.close();
     unwatchLoop();
@@ -253,7 +259,7 @@ export async function createApp(
   let stopping: Promise<void> | null = null;
   return {
     url: server.url,
-    reload: () => void reload(),
+    reload: () => void reload('SIGHUP'),
     passThrough() {
       const by = `signal on ${hostname()}`;
       const action = { id: `signal-${randomUUID()}`, do: 'kill-switch', incident: null, by, origin: 'signal' } as const;

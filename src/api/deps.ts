@@ -28,8 +28,8 @@ export type ApiDeps = {
   append: (item: NewInboxItem) => Promise<unknown>;
   /** The tree in force; called anew for each request, so a reload is seen at once. */
   config: () => Config;
-  /** Loads the tree anew; the last good one stays when it has faults. */
-  reload: () => Promise<ReloadResult>;
+  /** Loads the tree anew; the last good one stays when it has faults. `who` is the token's name. */
+  reload: (who: string | null) => Promise<ReloadResult>;
   /** The contract's dry run: nothing is stored. `source` is where the webhook would have placed it. */
   analyze: (body: unknown, source: string) => Promise<AnalyzeResult>;
   /** The text of `/metrics`, this thread's and the worker's together. */

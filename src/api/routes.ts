@@ -415,8 +415,8 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
         200: { description: 'In force', schema: schemas.Reloaded },
         422: problemAnswer('Refused; `faults` lists each with its place'),
       },
-      handle: async ({ deps }) => {
-        const result = await deps.reload();
+      handle: async ({ deps, who }) => {
+        const result = await deps.reload(who);
         if (result.ok) return ok({ status: 'reloaded', configHash: result.hash });
         const detail = `The config has ${result.faults.length} fault(s); the tree loaded before stays in force.`;
         return problem(422, detail, { faults: result.faults });

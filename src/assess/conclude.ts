@@ -48,6 +48,16 @@ export function conclude(
       by: null,
       data: { until: rfcOrNull(decided.expiresAt) },
     });
+    // Once for each time it begins; the alerts it holds are in `suppressed`.
+    world.out.audit.push({
+      at: now,
+      who: 'tocsin',
+      what: 'suppress',
+      target: state.id,
+      before: null,
+      after: { mode: doc.decision.mode, until: rfcOrNull(decided.expiresAt), config: doc.configHash },
+      why: decided.decision.reasons.map((r) => (r.policy ? `${r.code}: ${r.policy}` : r.code)).join('; '),
+    });
   }
   const released = send && state.heldAt !== null && state.status !== 'resolved';
   if (released) {

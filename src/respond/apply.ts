@@ -78,6 +78,7 @@ function untilOf(body: { until?: string; for?: string }, now: number): number | 
 
 /** Applies one action. Never throws for what a person can get wrong; the answer says what to do instead. */
 export function applyAction(world: World, rules: ResponseRules, action: Action, now: number): ActionResult {
+  const before = standing(world, action.incident);
   const result = perform(world, rules, action, now);
   if (result.status < 300) {
     const target = result.incidentId ?? 'tocsin';
@@ -86,12 +87,20 @@ export function applyAction(world: World, rules: ResponseRules, action: Action, 
       who: action.by,
       what: action.do,
       target,
-      before: null,
-      after: action.body,
+      before,
+      after: { ...action.body, became: standing(world, result.incidentId === null ? null : { id: result.incidentId }) },
       why: action.token === undefined ? action.origin : `${action.origin} (token ${action.token})`,
     });
   }
   return result;
+}
+
+/** What people can change of an incident, for the audit trail: before and after. */
+function standing(world: World, ref: Action['incident']): Record<string, unknown> | null {
+  const incident = ref ? find(world, ref) : null;
+  if (!incident || !('state' in incident)) return null;
+  const { status, acknowledgedBy, resolvedBy, assignee, snoozedUntil, silencedUntil } = incident.state;
+  return { status, acknowledgedBy, resolvedBy, assignee, snoozedUntil, silencedUntil };
 }
 
 function perform(world: World, rules: ResponseRules, action: Action, now: number): ActionResult {

@@ -80,6 +80,14 @@ export async function readAuditHead(db: Db): Promise<string | null> {
   return rows[0] ? `${rows[0].id}:${rows[0].mac}` : null;
 }
 
+/** The hash of the config that the trail names last; null when it names none. */
+export async function lastConfigHash(db: Db): Promise<string | null> {
+  const { rows } = await db.query(
+    "select after ->> 'hash' as hash from audit_log where what = 'config' order by id desc limit 1",
+  );
+  return rows[0]?.hash ?? null;
+}
+
 /** A head as it stands in the log, or null when the text is none. */
 export function parseHead(text: string): AuditHead | null {
   const parts = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text.trim());
