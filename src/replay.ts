@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
+import { z } from 'zod';
+import type { Judgement } from './assess/conclude.ts';
 import type { Config } from './config/schema.ts';
 import { findAlert } from './correlate/life.ts';
 import type { Action } from './domain/action.ts';
@@ -70,8 +72,18 @@ export async function* readStream(file: string): AsyncGenerator<{ line: number; 
   }
 }
 
+/** What a line of kind `known` says; unusable, it says nothing. */
+const Known = z.object({ rules: z.array(z.string()).catch([]) }).catch({ rules: [] });
+type Told = Exclude<StreamLine['kind'], 'known'>;
+
 /** One line of a stream as an input of the engine. */
-function inputOf(entry: StreamLine, line: number, at: number, config: Config, world: Readonly<World>): Input {
+function inputOf(
+  entry: StreamLine & { kind: Told },
+  line: number,
+  at: number,
+  config: Config,
+  world: Readonly<World>,
+): Input {
   const { kind, source = 'default' } = entry;
   const item = { id: String(line), source, receivedAt: at, trace: `line-${line}` };
   const body = Buffer.from(JSON.stringify(entry.body ?? null));
@@ -156,6 +168,8 @@ export type ReplayOptions = {
   until?: number;
   /** Rules that fired before the stream begins; what is not among them is a first. */
   knownRules?: readonly string[];
+  /** Shown each judgement as it falls, before its effects are taken: for training and tests. */
+  onJudged?: (incidentId: string, judgement: Judgement, engine: Engine) => void;
   /** Called now and then with the lines done. */
   progress?: (lines: number) => void;
 };
@@ -169,7 +183,7 @@ export async function replay(
   lines: AsyncIterable<{ line: number; entry: StreamLine }>,
   options: ReplayOptions,
 ): Promise<Outcomes> {
-  const { rules, sources = [], deadlineMs = 30_000, until, knownRules = [], progress } = options;
+  const { rules, sources = [], deadlineMs = 30_000, until, knownRules = [], onJudged, progress } = options;
   const engine: Engine = createEngine(rules);
   engine.know(knownRules);
   const recorder = createRecorder();
@@ -184,7 +198,10 @@ export async function replay(
   async function settle(now: number): Promise<void> {
     engine.advance(now);
     for (let subjects = engine.requests(now); subjects.length > 0; subjects = engine.requests(now)) {
-      for (const subject of subjects) engine.assess(subject.incidentId, await gather(asked, subject, deadlineMs), now);
+      for (const subject of subjects) {
+        const judged = engine.assess(subject.incidentId, await gather(asked, subject, deadlineMs), now);
+        if (judged) onJudged?.(subject.incidentId, judged, engine);
+      }
     }
     const effects = engine.takeEffects(now);
     history.observe(effects);
@@ -210,8 +227,12 @@ export async function replay(
     const at = Date.parse(entry.at);
     if (until !== undefined && at > until) break;
     const start = performance.now();
+    if (entry.kind === 'known') {
+      engine.know(Known.parse(entry.body).rules);
+      continue;
+    }
     await pass(at);
-    const input = inputOf(entry, line, clock, rules.config, engine.world);
+    const input = inputOf({ ...entry, kind: entry.kind }, line, clock, rules.config, engine.world);
     if (input.kind === 'alerts') changes += input.sighting.seen.length;
     engine.apply(input, clock);
     await settle(clock);

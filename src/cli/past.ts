@@ -161,7 +161,7 @@ async function alertsPast(
         for (const [i, entry] of found.lines.entries()) yield { line: i + 1, entry };
       },
       total: found.lines.length,
-      knownRules: [],
+      knownRules: found.knownRules,
       topology: null,
     };
   } finally {

@@ -18,7 +18,7 @@ import type { NumberedLine } from '../store/stream.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
 import { loadOrExplain } from './load.ts';
-import { type PastOptions, progressOf, withPast } from './past.ts';
+import { type Past, type PastOptions, progressOf, withPast } from './past.ts';
 import { reportOf } from './replay-report.ts';
 
 /** One answer of the Prometheus of a replay; nobody is kept waiting at three in the morning by it. */
@@ -76,11 +76,15 @@ export async function runReplay(options: Options): Promise<number> {
       let lines = 0;
       const counted = async function* () {
         for await (const one of past.lines()) {
-          if (one.entry.kind !== 'action' && one.entry.kind !== 'deploy') lines += 1;
+          if (!['action', 'deploy', 'known'].includes(one.entry.kind)) lines += 1;
           yield one;
         }
       };
-      const { timing: measured, ...outcomes } = await run(config, 'replay', save ? saving(counted(), save) : counted());
+      const { timing: measured, ...outcomes } = await run(
+        config,
+        'replay',
+        save ? saving(counted(), past, save) : counted(),
+      );
       const text = report
         ? reportOf(past, {
             lines,
@@ -105,11 +109,19 @@ const inMode = (config: Config, mode: 'shadow' | 'active'): Config => ({
 });
 
 /** Passes the lines on and writes them to a file as they go by: JSON lines, gzipped when its name says so. */
-async function* saving(lines: AsyncIterable<NumberedLine>, file: string): AsyncGenerator<NumberedLine> {
+async function* saving(
+  lines: AsyncIterable<NumberedLine>,
+  { knownRules, period }: Past,
+  file: string,
+): AsyncGenerator<NumberedLine> {
   const target = createWriteStream(file);
   const sink = file.endsWith('.gz') ? createGzip() : target;
   const written = sink === target ? finished(target) : pipeline(sink as Gzip, target);
   written.catch(() => {}); // it is thrown where it is awaited
+  if (period && knownRules.length > 0) {
+    const known = { at: new Date(period.from).toISOString(), kind: 'known', body: { rules: knownRules } };
+    sink.write(`${JSON.stringify(known)}\n`);
+  }
   for await (const one of lines) {
     if (!sink.write(`${JSON.stringify(one.entry)}\n`)) await Promise.race([once(sink, 'drain'), written]);
     yield one;

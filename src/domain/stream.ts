@@ -14,14 +14,15 @@ function lift(line: unknown): unknown {
 /**
  * One line of a recorded stream (contract section 5). Beyond the contract, as `replay --save` writes them: `source` (the
  * contract's source of the alerts; else `default`), the kinds `alerts` (a body of `POST /api/v2/alerts`) and `poll` (what a
- * reconciler saw), `sender` and `headers` of a deploy that came as another tool's webhook.
+ * reconciler saw), `sender` and `headers` of a deploy that came as another tool's webhook, and at the top one line `known` with
+ * the rules (`{"rules":[…]}`) that fired before the stream begins.
  */
 export const StreamLine = z.preprocess(
   lift,
   z
     .object({
       at: z.iso.datetime({ offset: true }),
-      kind: z.enum(['alertmanager', 'alerts', 'poll', 'deploy', 'action']),
+      kind: z.enum(['alertmanager', 'alerts', 'poll', 'deploy', 'action', 'known']),
       body: z.unknown().optional(),
       source: z.string().optional(),
       sender: z.enum(['api', 'pagerduty', 'github', 'gitlab', 'argocd', 'cdevents', 'prometheus']).optional(),

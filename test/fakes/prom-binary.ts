@@ -13,8 +13,16 @@ export const hasPrometheus = (): boolean => binary !== null;
 
 export type RealPrometheus = { url: string; stop(): Promise<void> };
 
-/** Starts the real binary on loopback with this config and these rules (YAML or JSON), in a folder of its own. */
-export async function startPrometheus({ config, rules }: { config: object; rules: object }): Promise<RealPrometheus> {
+/**
+ * Starts the real binary on loopback with this config and these rules (YAML or JSON), in a folder of its own, over what is in
+ * `data` (blocks that promtool made) where that is given.
+ */
+export async function startPrometheus(options: {
+  config: object;
+  rules: object;
+  data?: string;
+}): Promise<RealPrometheus> {
+  const { config, rules } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tocsin-prometheus-'));
   writeFileSync(join(dir, 'rules.yml'), JSON.stringify(rules));
   writeFileSync(join(dir, 'prometheus.yml'), JSON.stringify({ ...config, rule_files: [join(dir, 'rules.yml')] }));
@@ -25,7 +33,8 @@ export async function startPrometheus({ config, rules }: { config: object; rules
     binary ?? 'prometheus',
     [
       `--config.file=${join(dir, 'prometheus.yml')}`,
-      `--storage.tsdb.path=${join(dir, 'data')}`,
+      `--storage.tsdb.path=${options.data ?? join(dir, 'data')}`,
+      ...(options.data ? ['--storage.tsdb.retention.time=10y'] : []),
       `--web.listen-address=127.0.0.1:${port}`,
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },

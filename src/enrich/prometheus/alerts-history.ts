@@ -22,7 +22,13 @@ export type HistoryRequest = {
 };
 
 export type History =
-  | { ok: true; lines: StreamLine[]; series: number; episodes: number; notes: string[] }
+  | {
+      ok: true;
+      lines: StreamLine[];
+      /** Rules that fired in the week before: their next firing is no first. */
+      knownRules: string[];
+      notes: string[];
+    }
   | { ok: false; reason: string };
 
 /** A label set and the times at which it fired: first and last sample of each run, epoch ms. */
@@ -87,8 +93,11 @@ export async function readAlertsHistory(client: Client, request: HistoryRequest)
     labels: { ...external, ...labels },
     runs: joined(runs, step),
   }));
+  const knownRules = await readKnownRules(client, selector, from);
+  if (knownRules === null)
+    notes.push('What fired in the week before is not known: a first firing counts as first ever.');
   const lines = webhooksOf(fired, rules ?? [], { step, to, groupBy: request.groupBy });
-  return { ok: true, lines, series: fired.length, episodes: fired.reduce((n, one) => n + one.runs.length, 0), notes };
+  return { ok: true, lines, knownRules: knownRules ?? [], notes };
 }
 
 type Range = { from: number; to: number };
@@ -244,6 +253,19 @@ function filled(annotations: Record<string, string>, labels: Record<string, stri
       return name === undefined ? '…' : (labels[name] ?? '');
     });
   return Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, fill(text)]));
+}
+
+const Vector = z.object({ result: z.array(z.object({ metric: z.record(z.string(), z.string()) })) });
+
+async function readKnownRules(client: Client, selector: string, from: number): Promise<string[] | null> {
+  const query = `group by (alertname) (last_over_time(${selector}[7d]))`;
+  const params = [
+    ['query', query],
+    ['time', String(from / 1_000 - 1)],
+  ] as const;
+  const answer = await client.ask({ path: '/api/v1/query', params, now: from, maxAgeMs: 0, weight: 'core' });
+  const parsed = answer.ok ? Vector.safeParse(answer.data) : null;
+  return parsed?.success ? parsed.data.result.flatMap(({ metric }) => metric.alertname ?? []).sort() : null;
 }
 
 const Rules = z.object({
