@@ -55,7 +55,13 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
   const revenue = revenueOf(declared, graph);
   const { total, note } = totalOf(revenue, time);
   const users = usersOf(declared, facts.users);
-  const sla = slaBreachRisk(declared, { alerting: new Set(alerting), severity, burn: facts.burn, ...time });
+  const sla = slaBreachRisk(declared, {
+    alerting: new Set(alerting),
+    severity,
+    burn: facts.burn,
+    known: facts.duration !== null,
+    ...time,
+  });
   const cascade = cascadeRisk(spread, catalogue);
   return {
     impact: {

@@ -38,9 +38,10 @@ export function slaBreachRisk(
     alerting: ReadonlySet<string>;
     severity: Severity;
     burn: Facts['burn'];
-    /** ms. */
+    /** ms. `known`: the expected duration rests on similar incidents. */
     elapsed: number;
     expected: number;
+    known: boolean;
   },
 ): Judged {
   let risk: Judged['risk'] = 'unknown';
@@ -91,17 +92,19 @@ function measuredRisk(
 
 /**
  * How much of the budget, (1 − objective) × window, the incident eats if every request fails meanwhile. high: half is gone, or
- * all will be by the expected end; medium: a tenth, or half. A tenth is where the SRE workbook's ticket begins.
+ * all will be by the expected end; medium: a tenth, or half. A tenth is where the SRE workbook's ticket begins. Ahead is only
+ * looked where similar incidents say how far: an assumed hour of assumed outage would make every such risk high.
  */
 function worstCase(
   name: string,
   slo: Slo,
-  { severity, elapsed, expected }: { severity: Severity; elapsed: number; expected: number },
+  { severity, elapsed, expected, known }: { severity: Severity; elapsed: number; expected: number; known: boolean },
 ): { risk: Risk; note: string } {
   const budget = (1 - slo.objective / 100) * slo.window;
-  const [spent, coming] = [elapsed / budget, Math.max(elapsed, expected) / budget];
+  const [spent, coming] = [elapsed / budget, Math.max(elapsed, known ? expected : 0) / budget];
   const risk = spent >= 0.5 || coming >= 1 ? 'high' : spent >= 0.1 || coming >= 0.5 ? 'medium' : 'low';
   const size = `${Math.round(budget / 60_000)} min`;
-  const note = `${percent(spent)} % of the error budget of ${name} (${size}) is gone if every request has failed since, ${percent(coming)} % by the expected end`;
+  const ahead = known ? `, ${percent(coming)} % by the expected end` : '';
+  const note = `${percent(spent)} % of the error budget of ${name} (${size}) is gone if every request has failed since${ahead}`;
   return { risk: capped(risk, severity), note };
 }
