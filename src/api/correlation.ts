@@ -7,6 +7,7 @@ import type { Alert } from '../domain/alert.ts';
 import type { MemoryRecord } from '../domain/effects.ts';
 import type { RootCause } from '../domain/incident.ts';
 import type { Severity } from '../domain/severity.ts';
+import type { LinkRow } from '../store/labels.ts';
 import type { DbTime } from '../store/read.ts';
 import type { AlertRow } from '../store/read-alerts.ts';
 import type { Distance } from './deps.ts';
@@ -73,6 +74,8 @@ export type CorrelationInput = {
   rootCauses: RootCause[];
   graph: ServiceGraph;
   measure: Measure;
+  /** What people said of pairs among the alerts. */
+  links: LinkRow[];
   eps: number;
   minPts: number;
   /** Edges kept per alert. */
@@ -109,6 +112,18 @@ export async function correlationView(input: CorrelationInput): Promise<Correlat
       const [a, b] = [alerts[i]!, alerts[j]!];
       return { a: a.fingerprint, b: b.fingerprint, aSource: a.source, bSource: b.source, ...input.measure(a, b) };
     }),
+    links: input.links.map(({ kind, a, b, by, at }) => {
+      const [first, second] = [partsOf(a), partsOf(b)];
+      return {
+        kind,
+        a: first.fingerprint,
+        b: second.fingerprint,
+        aSource: first.source,
+        bSource: second.source,
+        by,
+        at: iso(at),
+      };
+    }),
     serviceGraph: serviceGraphAround(alerts, input.rootCauses, input.graph),
     rootCauses: input.rootCauses,
     clusters: clusters.map((members) => ({
@@ -119,6 +134,12 @@ export async function correlationView(input: CorrelationInput): Promise<Correlat
     minPts,
     omitted: input.omitted,
   };
+}
+
+/** Source and fingerprint of an alert key. */
+function partsOf(key: string): { source: string; fingerprint: string } {
+  const cut = key.lastIndexOf('/');
+  return { source: key.slice(0, cut), fingerprint: key.slice(cut + 1) };
 }
 
 /** The full matrix, row by row; the diagonal is 0. */

@@ -4,7 +4,7 @@ import { Reason } from '../domain/reason.ts';
 import type { DecisionRow } from '../store/read.ts';
 import type { AlertRow, KnownAlert } from '../store/read-alerts.ts';
 import type { NotificationRow, SuppressedRow } from '../store/read-lists.ts';
-import type { Distance } from './deps.ts';
+import { type Compared, explainPair } from './compare.ts';
 import { explainOtherwise, explainPolicies, explainTimers, type Judged } from './judged.ts';
 import type { Explanation } from './schemas.ts';
 import { iso, notificationView } from './views.ts';
@@ -20,7 +20,7 @@ export type ExplainInput = {
   suppression: SuppressedRow | null;
   /** The verdict that settled its firing, ready to be judged again; null where the record does not hold what that takes. */
   judged: Judged | null;
-  compared: { alert: AlertRow; distance: Distance } | null;
+  compared: Compared | null;
 };
 
 /**
@@ -34,7 +34,7 @@ export function explainAlert(input: ExplainInput): Explanation {
   const ranked = explainRanking(incident, decision);
   const decided = explainDecision(input);
   const routed = explainRouting(input);
-  const compared = explainComparison(input);
+  const compared = input.compared && explainPair(alert, input.compared);
   const policies = explainPolicies(input.judged, alert);
   const timers = { text: explainTimers(input.judged) };
   const otherwise = explainOtherwise(input.judged);
@@ -235,34 +235,6 @@ export function explainRouting({
     );
   }
   return { text, team: incident.team, teamFrom, path, channels, notifications: views };
-}
-
-function explainComparison({ alert, compared }: ExplainInput): Explanation['compared'] {
-  if (!compared) return null;
-  const other = compared.alert;
-  const { distance, parts } = compared.distance;
-  const together = alert.incident_id !== null && alert.incident_id === other.incident_id;
-  const eps = alert.why?.eps ?? other.why?.eps ?? null;
-  const near = eps === null ? '' : distance <= eps ? `, near enough (${shown(eps)})` : `, farther than ${shown(eps)}`;
-  const text = [
-    `${nameOf(alert)} and ${nameOf(other)} are ${together ? 'in one incident' : 'not in one incident'}; their distance is ${shown(distance)}${near}.`,
-    sayParts(parts),
-  ];
-  if (together && eps !== null && distance > eps) {
-    text.push('They are together through alerts that lie between them, or because a person merged their incidents.');
-  }
-  if (!together && eps !== null && distance <= eps) {
-    text.push('They are apart although near: another time, the cohesion guard, or a person who split them.');
-  }
-  return {
-    text,
-    source: other.source,
-    fingerprint: other.fingerprint,
-    incidentId: other.incident_id,
-    together,
-    distance,
-    parts,
-  };
 }
 
 /** What this release reads of a decision's record; records of other releases may hold less or more. */

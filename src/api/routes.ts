@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { alertKey } from '../domain/alert.ts';
 import { Incident } from '../domain/incident.ts';
 import { Ledger } from '../domain/ledger.ts';
 import { whoIsOnCall } from '../escalate/on-call.ts';
 import { chartDataOf } from '../notify/picture/chart-data.ts';
 import { checkPictureUrl } from '../notify/picture/signed-url.ts';
+import { linksAmong } from '../store/labels.ts';
 import { readLedger } from '../store/ledger.ts';
 import {
   findIncident,
@@ -21,6 +23,7 @@ import { listDeploys, listNotifications, listQuarantine, listSuppressed } from '
 import { readContainment, readLearnedEdges } from '../store/topology.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
 import { actionEndpoints } from './action-routes.ts';
+import { compareAlerts, nearestEpisode } from './compare.ts';
 import { correlationView, createMeasure, type Measure } from './correlation.ts';
 import { decodeCursor, encodeCursor, type ListName } from './cursor.ts';
 import type { ApiDeps } from './deps.ts';
@@ -142,6 +145,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
               rootCauses: incident.rootCauses,
               graph: deps.graph(),
               measure: await measureOf(deps),
+              links: await linksAmong(deps.pool, rows.map(alertKey)),
               eps: used?.eps ?? deps.model.eps,
               minPts: used?.minPts ?? deps.model.minPts,
               neighbours: query.neighbours,
@@ -230,11 +234,12 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       handle: ({ deps, params, query, config }) =>
         withAlert(deps, params.fingerprint, query.source, 1, async ([alert]) => {
           const explain = async (other: AlertRow | null): Promise<Reply> => {
-            const compared = other && { alert: other, distance: (await measureOf(deps))(alert, other) };
+            const how = { measure: await measureOf(deps), graph: deps.graph(), eps: deps.model.eps };
+            const compared = other && (await compareAlerts(deps.pool, config, alert, other, how));
             return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config, policyOf)), compared }));
           };
           if (query.other === undefined) return explain(null);
-          return withAlert(deps, query.other, query.otherSource, 1, ([other]) => explain(other));
+          return withAlert(deps, query.other, query.otherSource, 20, (rows) => explain(nearestEpisode(alert, rows)));
         }),
     }),
     endpoint({

@@ -246,7 +246,19 @@ export const Correlation = z.object({
     edges: z.array(z.object({ namespace: z.string().nullable(), caller: z.string(), callee: z.string() })),
   }),
   rootCauses: z.array(RootCause),
-  /** The alerts as density clustering sees them now; more than one cluster proposes a split. */
+  /** What people said of pairs among these alerts: together (`must`) or apart (`cannot`); such a word outweighs any distance. */
+  links: z.array(
+    z.object({
+      kind: z.enum(['must', 'cannot']),
+      a: z.string(),
+      b: z.string(),
+      aSource: z.string(),
+      bSource: z.string(),
+      by: z.string(),
+      at: time,
+    }),
+  ),
+  /** The alerts as density clustering sees them now. */
   clusters: z.array(z.object({ alerts: z.array(z.string()), services: z.array(z.string()) })),
   eps: z.number(),
   minPts: z.number(),
@@ -335,6 +347,13 @@ export const Explanation = z.object({
       together: z.boolean(),
       distance: z.number(),
       parts,
+      secondsApart: z.number().int(),
+      /** Services along the calls from one to the other, caller first; null where none is known. */
+      path: z.array(z.string()).nullable(),
+      /** What people said of the two. */
+      links: z.array(z.object({ kind: z.enum(['must', 'cannot']), by: z.string(), at: time })),
+      /** Alerts of their incident that lie between them, each near the one before, when they are not near themselves. */
+      between: z.array(z.object({ name: z.string(), distance: z.number() })).nullable(),
     })
     .nullable(),
   /** The record of the newest assessment: inputs, weights, thresholds. */

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { compareAlerts, nearestEpisode } from '../api/compare.ts';
 import { createMeasure } from '../api/correlation.ts';
 import { explainAlert, explainGrouping, explainRanking, explainRouting } from '../api/explain.ts';
 import { explainOtherwise, explainTimers, judgedFor, policyCache } from '../api/judged.ts';
@@ -45,10 +46,11 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
   const alert = await find(pool, name, source, err);
   if (alert === 'ambiguous') return 1;
   if (alert) {
-    const rival = other === null ? null : await find(pool, other, source, err);
-    if (rival === 'ambiguous') return 1;
-    if (other !== null && !rival) return missing(err, other);
-    const compared = rival && { alert: rival, distance: await distanceOf(pool, config, alert, rival) };
+    const rivals = other === null ? null : await episodesOf(pool, other, source, err);
+    if (rivals === 'ambiguous') return 1;
+    if (other !== null && !rivals) return missing(err, other);
+    const compared =
+      rivals && (await compareAlerts(pool, config, alert, nearestEpisode(alert, rivals), await howTo(pool, config)));
     const explanation = explainAlert({ ...(await recordOf(pool, alert, config, policyCache())), compared });
     if (json) out(`${JSON.stringify(explanation, null, 2)}\n`);
     else
@@ -103,18 +105,30 @@ async function find(
   source: string | null,
   err: (text: string) => void,
 ): Promise<AlertRow | 'ambiguous' | null> {
-  const found = await findAlert(pool, fingerprint, source ?? undefined, 1);
-  if (found.status === 'found') return found.episodes[0];
+  const episodes = await episodesOf(pool, fingerprint, source, err);
+  return episodes === 'ambiguous' ? episodes : (episodes?.[0] ?? null);
+}
+
+async function episodesOf(
+  pool: pg.Pool,
+  fingerprint: string,
+  source: string | null,
+  err: (text: string) => void,
+): Promise<[AlertRow, ...AlertRow[]] | 'ambiguous' | null> {
+  const found = await findAlert(pool, fingerprint, source ?? undefined, 20);
+  if (found.status === 'found') return found.episodes;
   if (found.status === 'missing') return null;
   err(`Several sources know an alert ${fingerprint}: ${found.sources.join(', ')}. Name one with --source.\n`);
   return 'ambiguous';
 }
 
-async function distanceOf(pool: pg.Pool, config: Config, a: AlertRow, b: AlertRow) {
+/** What it takes to measure alerts as the service would now. */
+async function howTo(pool: pg.Pool, config: Config) {
   const models = loadModels();
   const topology = topologyOf(await readLearnedEdges(pool));
   const { graph } = compileRules(config, models, { topology, assumeSecrets: true });
-  return createMeasure(graph, models.correlation, await readCorrelationMemory(pool))(a, b);
+  const measure = createMeasure(graph, models.correlation, await readCorrelationMemory(pool));
+  return { measure, graph, eps: models.correlation.eps };
 }
 
 async function explainIncident(pool: pg.Pool, row: IncidentRow, config: Config) {

@@ -61,3 +61,30 @@ export async function readDeeds(db: Db, since: number, until: number): Promise<D
   );
   return rows[0];
 }
+
+/** What a person said of two alerts (keys `source/fingerprint`): together (`must`) or apart (`cannot`). */
+export type LinkRow = { kind: 'must' | 'cannot'; a: string; b: string; by: string; at: Date };
+
+/** What people said of pairs among these alerts (keys), the newest first; at most 1,000. */
+export async function linksAmong(db: Db, alerts: readonly string[]): Promise<LinkRow[]> {
+  const { rows } = await db.query<LinkRow>(
+    `select l.kind, l.a, l.b, l.by, l.at
+       from links l
+      where l.kind in ('must', 'cannot') and l.a = any ($1) and l.b = any ($1)
+      order by l.at desc, l.a, l.b
+      limit 1000`,
+    [alerts],
+  );
+  return rows;
+}
+
+/** The merges by which people made this incident what it is. */
+export async function peoplesMerges(db: Db, incidentId: string): Promise<{ at: string; by: string }[]> {
+  const { rows } = await db.query<{ at: Date; by: string }>(
+    `select t.at, t.by from timeline t
+      where t.incident_id = $1 and t.kind = 'merged' and t.by is not null and t.data ? 'from'
+      order by t.id limit 20`,
+    [incidentId],
+  );
+  return rows.map(({ at, by }) => ({ at: at.toISOString(), by }));
+}
