@@ -3,7 +3,7 @@ import { affinity, type Parts } from './affinity.ts';
 import { createConnectivity } from './connectivity.ts';
 import { type Features, featuresOf, ruleKey } from './features.ts';
 import type { CorrelationModel } from './model.ts';
-import { createRelevance, type Rule, type Site } from './relevance.ts';
+import { createRelevance, lagBinMs, lagBins, onsetsPerMinute, type Rule, type Site } from './relevance.ts';
 import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
 import type { Correlator, CorrelatorOptions, Earlier, Placement, Point } from './types.ts';
 
@@ -24,6 +24,8 @@ export type Tuning = {
 const defaults: Tuning = { learn: true, guard: true, looks: 384, perCell: 4, spots: 192 };
 /** Looks spent on learning who had company: in a crowd everyone has. */
 const companyLooks = 128;
+/** Looks spent on learning how far apart connected onsets are; with the few onsets of a minute that count it stays cheap. */
+const lagLooks = 256;
 /** Neighbours that settle a placement: more would only say the same again. */
 const enoughNeighbours = 48;
 
@@ -212,6 +214,7 @@ export function createCorrelator(
     markBurst(x);
     x.chance = chanceOfCompany(x);
     pending.push(x);
+    if (x.site.inMinute <= onsetsPerMinute) learnLags(x);
     const budget = { left: Math.min(looks, companyLooks) };
     for (const near of x.spot.near) {
       if (near.connectivity < close) break;
@@ -231,6 +234,24 @@ export function createCorrelator(
     if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
     group.last = Math.max(group.last, onset);
     groups.set(spot, group);
+  }
+
+  /** How far back connected onsets of other alerts lie: what one trouble's onsets span is read from that. */
+  function learnLags(x: Entry): void {
+    const budget = { left: Math.min(looks, lagLooks) };
+    const weights = new Float64Array(lagBins);
+    const own = relevanceOf(x);
+    for (const { spot, connectivity: c } of x.spot.near) {
+      for (const cell of spot.cells.values()) {
+        const weight = own * c * relevance.of(cell.rule);
+        visitCell(cell, x.features.onset, lagBins * lagBinMs, budget, (entry) => {
+          const bin = Math.floor(Math.abs(entry.features.onset - x.features.onset) / lagBinMs);
+          if (entry.alert !== x.alert && bin < lagBins) weights[bin] = Math.max(weights[bin]!, weight);
+          return true;
+        });
+      }
+    }
+    relevance.lagged(x.site, weights);
   }
 
   function keepCompany(entry: Entry, now: number, weight: number): void {
@@ -320,8 +341,10 @@ export function createCorrelator(
     return n === 0 ? 0 : sum / n;
   }
 
+  /** A cluster of one joins as an alert does; two of several alerts each must be close as wholes. */
   const belongTogether = (a: Cluster, b: Cluster): boolean =>
-    a.size + b.size <= model.guard.maxSize && cohesionBetween(a, b) >= model.guard.merge;
+    a.size + b.size <= model.guard.maxSize &&
+    cohesionBetween(a, b) >= (Math.min(a.size, b.size) <= 1 ? model.guard.cohesion : model.guard.merge);
 
   const fits = (cluster: Cluster, onset: number): boolean =>
     cluster.size < model.guard.maxSize &&
@@ -471,7 +494,8 @@ export function createCorrelator(
 
   /**
    * An alert that fires again goes back to its incident when it is close to it, or when it comes alone: resolved and back
-   * within the reopen window, or back within the time scale of its site. In the company of others it goes with them.
+   * within the reopen window, or back within the time scale of its site. In the company of others it goes with them, and
+   * where its rule is rather known as noise, its flapping is not hung on to the incident of others.
    */
   function returning(x: Entry, earlier: Earlier, offers: Offer[]): Cluster | null {
     const cluster = clusters.get(earlier.incidentId);
@@ -480,6 +504,8 @@ export function createCorrelator(
     // The same episode after all, or one whose resolve was never sent.
     if (x.features.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
     if (offers.length > 0) return null;
+    const alone = home.sample.every((e) => e.alert === x.alert);
+    if (!alone && relevanceOf(x) < model.guard.returning) return null;
     const gap = x.features.onset - earlier.endedAt;
     return earlier.resolved || gap <= x.site.tauMs ? home : null;
   }

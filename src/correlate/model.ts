@@ -13,7 +13,10 @@ export const CorrelationModel = z.strictObject({
    */
   eps: unit,
   minPts: z.int().min(2).max(3),
-  /** Time scale: `k` / local onsets per ms, clipped; before anything is known the rate is `priorCount` onsets in `priorMs`. */
+  /**
+   * Time scale: the smaller of `k` / local onsets per ms and `span.scale` × the measured span of one trouble, clipped. Before
+   * anything is known the rate is `priorCount` onsets in `priorMs`. Quiet times count as `quietMs` at most.
+   */
   time: z.strictObject({
     k: z.number().positive(),
     minMs: ms,
@@ -21,6 +24,8 @@ export const CorrelationModel = z.strictObject({
     priorCount: z.number().positive(),
     priorMs: ms,
     halfLifeMs: ms,
+    quietMs: ms,
+    span: z.strictObject({ share: unit, scale: z.number().positive(), prior: z.number().positive(), priorMs: ms }),
   }),
   /** What a relation in the service graph is worth: by hops (index 0 is the same service), unknown, or a shared host. */
   connectivity: z.strictObject({
@@ -48,10 +53,14 @@ export const CorrelationModel = z.strictObject({
   }),
   /** How far disagreement on a soft fact can lower the affinity: 0 ignores the fact, 1 lets it veto. */
   soft: z.strictObject({ labels: unit, text: unit, deploy: unit, group: unit }),
-  /** Cohesion guard against chaining. */
+  /**
+   * Cohesion guard against chaining: the mean affinity that lets an alert (or a cluster of one) join, that merges two
+   * clusters, and the relevance below which a lone re-fire does not go back to an incident that has other alerts.
+   */
   guard: z.strictObject({
     cohesion: unit,
     merge: unit,
+    returning: unit,
     sample: z.int().min(1),
     maxSpanMs: ms,
     maxSize: z.int().min(2),

@@ -22,11 +22,17 @@ export type Site = {
   at: number;
   minute: number;
   inMinute: number;
+  /** Pairs of connected onsets by the time between them, in bins of `lagBinMs`, each weighted by how far its rules are believed. */
+  lags: Float64Array;
   tauMs: number;
 };
 
+/** Lags between connected onsets are counted in bins of 15 s, up to 15 minutes. */
+export const lagBinMs = 15_000;
+export const lagBins = 60;
+
 /** A storm says nothing of how often alerts come in general: more than this many onsets a minute count as this many. */
-const onsetsPerMinute = 12;
+export const onsetsPerMinute = 12;
 /** Rules and sites remembered; names are the senders', so beyond this the longest untouched half is forgotten. */
 const remembered = 20_000;
 
@@ -50,6 +56,8 @@ export type Relevance = {
   known(key: string): RuleRecord;
   /** An onset in this site: keeps up the local alert rate. */
   tick(site: Site, now: number): void;
+  /** The lags of one onset to those before it: for each bin that has any, the weight of the best believed pair. */
+  lagged(site: Site, weights: Float64Array): void;
   drain(): MemoryRecord[];
   load(records: MemoryRecord[]): void;
 };
@@ -83,7 +91,16 @@ export function createRelevance(model: CorrelationModel): Relevance {
   function site(key: string, now: number): Site {
     const known = sites.get(key);
     if (known) return known;
-    const fresh: Site = { key, onsets: 0, spanMs: 0, at: now, minute: 0, inMinute: 0, tauMs: 0 };
+    const fresh: Site = {
+      key,
+      onsets: 0,
+      spanMs: 0,
+      at: now,
+      minute: 0,
+      inMinute: 0,
+      lags: new Float64Array(lagBins),
+      tauMs: 0,
+    };
     rescale(fresh);
     sites.set(key, fresh);
     return fresh;
@@ -91,7 +108,29 @@ export function createRelevance(model: CorrelationModel): Relevance {
 
   function rescale(s: Site): void {
     const rate = (s.onsets + time.priorCount) / (s.spanMs + time.priorMs);
-    s.tauMs = Math.min(time.maxMs, Math.max(time.minMs, time.k / rate));
+    const byRate = Math.min(time.maxMs, time.k / rate);
+    s.tauMs = Math.max(time.minMs, Math.min(byRate, spanOf(s.lags, byRate)));
+  }
+
+  /**
+   * How long the onsets of one trouble take, measured: the lag that `span.share` of the pairs stay below which are closer
+   * than chance has them (chance: the median bin), times `span.scale`. Only lags up to `reachMs` are looked at, since
+   * troubles that come at regular times would be seen beyond; the prior counts as `span.prior` pairs `span.priorMs` apart.
+   */
+  function spanOf(lags: Float64Array, reachMs: number): number {
+    const { span } = time;
+    const bins = Math.min(lagBins, Math.max(2, Math.ceil(reachMs / lagBinMs)));
+    const chance = lags.slice(0, bins).sort()[bins >> 1]!;
+    const priorBin = Math.min(bins, Math.round(span.priorMs / lagBinMs)) - 1;
+    const excess = (bin: number): number => Math.max(0, lags[bin]! - chance) + (bin === priorBin ? span.prior : 0);
+    let total = 0;
+    for (let bin = 0; bin < bins; bin += 1) total += excess(bin);
+    let sum = 0;
+    for (let bin = 0; bin < bins; bin += 1) {
+      sum += excess(bin);
+      if (sum >= span.share * total) return (bin + 1) * lagBinMs * span.scale;
+    }
+    return reachMs;
   }
 
   function learn(r: Rule, evidence: number, counted: 'accompanied' | 'alone' | null, now: number): void {
@@ -131,9 +170,12 @@ export function createRelevance(model: CorrelationModel): Relevance {
       };
     },
     tick(s, now) {
-      const f = fade(s.at, now, time.halfLifeMs);
-      s.spanMs = s.spanMs * f + Math.max(0, now - s.at);
+      // A quiet night says nothing of how fast trouble spreads: it neither counts in full nor wipes out what is known.
+      const gap = Math.min(time.quietMs, Math.max(0, now - s.at));
+      const f = fade(0, gap, time.halfLifeMs);
+      s.spanMs = s.spanMs * f + gap;
       s.onsets *= f;
+      for (let bin = 0; bin < lagBins; bin += 1) s.lags[bin]! *= f;
       s.at = Math.max(s.at, now);
       const minute = Math.floor(now / 60_000);
       s.inMinute = minute === s.minute ? s.inMinute + 1 : 1;
@@ -142,14 +184,17 @@ export function createRelevance(model: CorrelationModel): Relevance {
       rescale(s);
       changed.add(s);
     },
+    lagged(s, weights) {
+      for (let bin = 0; bin < lagBins; bin += 1) s.lags[bin]! += weights[bin]!;
+    },
     drain() {
       const records = [...changed].map((x): MemoryRecord => {
         if ('logOdds' in x) {
           const { logOdds, accompanied, alone, at } = x;
           return { scope: 'rule', key: x.key, doc: { logOdds, accompanied, alone, at } };
         }
-        const { key, tauMs: _, ...doc } = x;
-        return { scope: 'rate', key, doc };
+        const { key, tauMs: _, lags, ...doc } = x;
+        return { scope: 'rate', key, doc: { ...doc, lags: Array.from(lags, (n) => Math.round(n * 100) / 100) } };
       });
       changed.clear();
       // Points hold on to their own rule and site; forgetting here only means that the next point starts afresh.
@@ -177,6 +222,7 @@ export function createRelevance(model: CorrelationModel): Relevance {
             minute: n('minute'),
             inMinute: n('inMinute'),
           });
+          if (Array.isArray(numbers.lags)) s.lags.set(numbers.lags.slice(0, lagBins).map((x) => Number(x) || 0));
           rescale(s);
         }
       }

@@ -185,6 +185,37 @@ describe('correlation', () => {
     expect(s.incident(s.fire('LatencyHigh', 'payment', 300, {}, earlier))).toBe(s.incident(first));
   });
 
+  it('does not hang the flapping of known noise on to the incident of others', () => {
+    const s = story();
+    knownNoise(s, 'TargetDown');
+    const fault = ['CpuHigh', 'LatencyHigh', 'ErrorsHigh'].map((name, i) => s.fire(name, 'payment', i * 5));
+    const together = s.incident(fault[0]!);
+    const flap = s.point('TargetDown', 'payment', 6);
+    s.correlator.place(flap, flap.at);
+    s.correlator.assigned(flap, together);
+    const earlier = { incidentId: together, endedAt: noon + 200_000, resolved: true };
+    expect(s.incident(s.fire('TargetDown', 'payment', 300, {}, earlier))).not.toBe(together);
+    const own = s.fire('TargetDown', 'cart', 400);
+    const alone = { incidentId: s.incident(own), endedAt: noon + 500_000, resolved: true };
+    expect(s.incident(s.fire('TargetDown', 'cart', 600, {}, alone))).toBe(s.incident(own));
+  });
+
+  it('still knows after a quiet weekend how fast trouble spreads here', () => {
+    const s = story();
+    const fault = (seconds: number, day: string): string[] =>
+      [
+        ['CpuHigh', 'payment'],
+        ['LatencyHigh', 'payment'],
+        ['LatencyHigh', 'checkout'],
+        ['ErrorsHigh', 'frontend'],
+      ].map(([name, service], i) => s.fire(name!, service!, seconds + i * 15, { alert: `t/${day}/${seconds}/${i}` }));
+    for (let i = 0; i < 30; i += 1) fault(-200_000 + i * 500, 'before');
+    s.correlator.expire(noon);
+    const [first, second] = [fault(0, 'after'), fault(500, 'after')];
+    expect(new Set([...first, ...second].map(s.incident)).size).toBe(2);
+    expect(s.incident(first[0]!)).not.toBe(s.incident(second[0]!));
+  });
+
   it('lets an alert that fires again in the company of a new fault go with its company', () => {
     const s = story();
     const old = ['LatencyHigh', 'ErrorsHigh', 'CpuHigh'].map((name, i) => s.fire(name, 'payment', i * 5));

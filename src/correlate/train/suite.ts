@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { jittered, loadStream, noiseMoved, overlaid, recordings, rotated, type Stream } from './streams.ts';
-import { synthetic } from './synthetic.ts';
+import { characterOf, synthetic } from './synthetic.ts';
 
 /** The recordings as they are, for whoever changes them further. */
 export const loadRecordings = (shared: string): Stream[] =>
@@ -9,36 +9,30 @@ export const loadRecordings = (shared: string): Stream[] =>
 /** Seconds by which a recording is laid over itself, so that different faults meet: a prime of neither fault period. */
 const overlays: Record<string, number[]> = { 'ob-a': [1100, 2000, 4000], 'petshop-low': [4000, 7300, 13_600] };
 
-const systems = [
-  { services: 12, step: 60, every: 600 },
-  { services: 40, step: 30, every: 500 },
-  { services: 60, step: 15, every: 900 },
-  { services: 25, step: 300, every: 2400 },
-  { services: 150, step: 60, every: 300 },
-];
-
-/** Systems that nobody recorded, as a check against bending to the two graphs that somebody did. */
+/** Systems that nobody recorded, each seed another one, as a check against bending to the two that somebody did. */
 export const inventedSystems = (seeds: readonly number[]): Stream[] =>
-  systems.flatMap((s) =>
-    seeds.map((seed) => ({
-      ...synthetic(`${s.services} services, ${s.step} s samples, #${seed}`, seed, { ...s, faults: 25, noise: 1 }),
-      system: `invented-${s.services}`,
-    })),
-  );
+  seeds.map((seed) => {
+    const c = characterOf(seed);
+    const name = `invented ${c.apps.join('+')} services, ${c.shape}, ${c.step} s${c.spaced ? '' : ', overlapping'}, #${seed}`;
+    return { ...synthetic(name, seed, c), system: 'invented' };
+  });
 
-/** Six faults within two minutes in one call graph. */
+/** Six faults within two minutes: in one call graph of 60 or of 150 services, and over three applications. */
 export const storms = (seeds: readonly number[]): Stream[] =>
   seeds.flatMap((seed) =>
-    [60, 150].map((services) =>
-      synthetic(`storm of six, ${services} services, #${seed}`, seed, {
-        services,
-        faults: 6,
+    [[60], [150], [40, 20, 15]].map((apps) => ({
+      ...synthetic(`storm of six, ${apps.join('+')} services, #${seed}`, seed, {
+        ...characterOf(seed),
+        apps,
         step: 30,
-        every: 60,
+        lag: 30,
+        hold: 30,
+        faults: 6,
+        storm: 120,
         noise: 0.5,
-        storm: true,
       }),
-    ),
+      system: 'storm',
+    })),
   );
 
 /** Everything a recording is turned into; each group is scored apart, since each can be gamed alone. */

@@ -1,17 +1,36 @@
 import { type Random, randomOf } from './random.ts';
 import type { Episode, Stream, Truth } from './streams.ts';
 
-export type SyntheticOptions = {
-  services: number;
-  faults: number;
-  /** Seconds between samples: onsets fall on this grid, each rule with its own offset. */
+/** What kind of system, faults and noise; `characterOf` draws one from a seed. Times in seconds. */
+export type Character = {
+  /** Services of each application; every application is a namespace with a call graph of its own. */
+  apps: number[];
+  shape: 'layers' | 'tree' | 'gateway';
+  /** Between samples: onsets fall on this grid, each rule with its own offset. */
   step: number;
-  /** Seconds from one fault to the next, on average. */
+  faults: number;
+  /** From one fault to the next, on average. */
   every: number;
-  /** Noise alerts per fault alert, roughly. */
+  /** Faults keep their distance, or come as they will and overlap. */
+  spaced: boolean;
+  /** All faults start within this time of each other; null: they come over the day. */
+  storm: number | null;
+  /** Share of services without any alert rule. */
+  silent: number;
+  /** Chance that trouble goes on from a service to one that calls it, and how many hops it goes at most. */
+  spread: number;
+  depth: number;
+  /** Lag of one hop, at most. */
+  lag: number;
+  /** How long a rule waits before it fires (`for:`), at most; each rule has its own. */
+  hold: number;
+  /** Rules of symptoms per service. */
+  symptoms: number;
+  /** Share of faults that also show in what the stricken services call (less traffic). */
+  downstream: number;
+  /** Noise alerts per fault alert, roughly, and the share of them that starts beside a fault. */
   noise: number;
-  /** Every fault starts within two minutes of the others. */
-  storm?: boolean;
+  hugging: number;
 };
 
 const platformRules = [
@@ -24,19 +43,54 @@ const platformRules = [
   'CertExpirySoon',
   'VolumeFillingUp',
 ];
+const symptomRules = [
+  'LatencyP95High',
+  'ErrorRateHigh',
+  'CallLatencyHigh',
+  'LatencyAvgHigh',
+  'AvailabilityLow',
+  'QueueGrowing',
+];
+
+/** A system drawn at random: sizes, sampling, cascades and noise vary widely, so that nothing bends to one of them. */
+export function characterOf(seed: number): Character {
+  const random = randomOf(seed + 7000);
+  const step = random.pick([15, 30, 60, 60, 120, 300]);
+  const size = random.pick([8, 12, 20, 35, 60, 110, 200]);
+  const apps = random.next() < 0.7 ? [size] : [size, Math.ceil(size / 2), Math.ceil(size / 3)];
+  return {
+    apps,
+    shape: random.pick(['layers', 'tree', 'gateway']),
+    step,
+    faults: 20 + random.int(15),
+    every: Math.max(random.pick([400, 500, 700, 1200, 2500]), step * 8),
+    spaced: random.next() < 0.5,
+    storm: null,
+    silent: random.pick([0, 0.2, 0.4]),
+    spread: random.between(0.5, 0.9),
+    depth: 1 + random.int(3),
+    lag: random.pick([5, 30, step]),
+    hold: random.pick([0, step, 2 * step]),
+    symptoms: 2 + random.int(2),
+    downstream: random.pick([0, 0.2]),
+    noise: random.pick([0.5, 1, 1.5]),
+    hugging: random.between(0.15, 0.45),
+  };
+}
 
 /**
- * A system that nobody recorded: a layered call graph, faults that spread from a root up its callers (skipping silent
- * services), and platform noise of which a third starts beside a fault. Only a check against fitting the two recordings;
- * its figures prove nothing by themselves.
+ * A system that nobody recorded: call graphs, faults that spread from a root up its callers (skipping silent services) and
+ * sometimes down, and noise of several kinds. A check against fitting the two recordings; it proves nothing by itself.
  */
-export function synthetic(name: string, seed: number, options: SyntheticOptions): Stream {
+export function synthetic(name: string, seed: number, character: Character): Stream {
   const random = randomOf(seed);
-  const { callers, callees, services } = graphOf(options.services, random);
+  const { step } = character;
+  const apps = character.apps.map((size, i) => graphOf(`app${i}`, size, character.shape, random));
+  const nodes = apps.flatMap((a) => a.services.map((service) => ({ namespace: a.namespace, service, app: a })));
   const start = Date.UTC(2026, 0, 5, 6);
   const truth: Truth = { alerts: {}, faults: {} };
   const episodes: Episode[] = [];
-  const offset = new Map<string, number>();
+  const silent = new Set(nodes.filter(() => random.next() < character.silent).map((n) => n.service));
   let n = 0;
 
   const emit = (
@@ -45,7 +99,7 @@ export function synthetic(name: string, seed: number, options: SyntheticOptions)
     seconds: number,
     fault: string | null,
     kind: string,
-  ): Episode => {
+  ): void => {
     const startsAt = Math.round(at / 1000) * 1000;
     const fingerprint = Object.values(labels).join('|');
     let id = `${fingerprint}@${startsAt}`;
@@ -54,7 +108,7 @@ export function synthetic(name: string, seed: number, options: SyntheticOptions)
       id += `'${n}`;
     }
     truth.alerts[id] = { fault, kind };
-    const episode: Episode = {
+    episodes.push({
       id,
       fingerprint,
       labels,
@@ -64,31 +118,39 @@ export function synthetic(name: string, seed: number, options: SyntheticOptions)
       delayMs: 10_000 + Math.round(random.next() ** 4 * 50) * 1000,
       endsAt: startsAt + Math.round(seconds) * 1000,
       resolveDelayMs: 30_000,
-    };
-    episodes.push(episode);
-    return episode;
+    });
   };
-  const sampled = (rule: string, at: number): number => {
-    if (!offset.has(rule)) offset.set(rule, random.int(options.step));
-    const step = options.step * 1000;
-    return Math.ceil(at / step) * step + offset.get(rule)! * 1000;
+  const clocks = new Map<string, { offset: number; hold: number }>();
+  /** When a rule fires for something that began at `at`: the next sample, then its `for:`. */
+  const firesAt = (rule: string, at: number): number => {
+    if (!clocks.has(rule)) {
+      const hold = Math.floor((random.next() * (character.hold + 1)) / step) * step;
+      clocks.set(rule, { offset: random.int(Math.min(step, 60)), hold });
+    }
+    const { offset, hold } = clocks.get(rule)!;
+    return Math.ceil(at / (step * 1000)) * step * 1000 + (offset + hold) * 1000;
   };
 
-  const faultTimes: { at: number; touched: string[] }[] = [];
+  const strikes: { at: number; app: App; touched: string[] }[] = [];
   let at = start + 900_000;
-  const roots = [...services].sort(() => random.next() - 0.5);
-  for (let i = 0; i < options.faults; i += 1) {
-    const root = options.storm ? roots[Math.floor((i * roots.length) / options.faults)]! : random.pick(services);
+  const shuffled = [...nodes].sort(() => random.next() - 0.5);
+  for (let i = 0; i < character.faults; i += 1) {
+    const {
+      service: root,
+      namespace,
+      app,
+    } = character.storm === null ? random.pick(nodes) : shuffled[i % shuffled.length]!;
+    if (character.storm !== null) at = start + 900_000 + random.between(0, character.storm * 1000);
     const fault = `fault-${i}`;
-    const duration = random.between(options.step * 3, options.step * 8 + 300);
+    const duration = random.between(step * 3, step * 8 + 300);
     const touched: string[] = [];
     let own = 0;
     const alert = (rule: string, service: string, lag: number, more: Record<string, string> = {}): void => {
-      const onset = sampled(rule, at + lag * 1000);
+      if (silent.has(service)) return;
       emit(
-        { alertname: rule, namespace: 'app', cluster: 'c1', service, severity: 'warning', ...more },
-        onset,
-        duration + random.between(0, options.step * 2),
+        { alertname: rule, namespace, cluster: 'c1', service, severity: 'warning', ...more },
+        firesAt(rule, at + lag * 1000),
+        duration + random.between(0, step * 2),
         fault,
         'fault',
       );
@@ -96,91 +158,125 @@ export function synthetic(name: string, seed: number, options: SyntheticOptions)
       own += 1;
     };
     const kind = random.pick(['resource', 'latency', 'errors']);
-    const symptom = kind === 'errors' ? 'ErrorRateHigh' : 'LatencyP95High';
-    const rootAlerts = random.next() < 0.85;
-    if (kind === 'resource' && random.next() < 0.8) alert('ContainerCpuHigh', root, random.between(0, 60));
-    if (rootAlerts) alert(symptom, root, random.between(0, options.step));
+    const rules = [...symptomRules].sort(() => random.next() - 0.5).slice(0, character.symptoms);
+    if (kind === 'resource') alert('ContainerCpuHigh', root, random.between(0, 60));
+    const show = (service: string, lag: number): void => {
+      for (const rule of rules) if (random.next() < 0.6) alert(rule, service, lag + random.between(0, step / 2));
+    };
+    if (random.next() < 0.85) show(root, 0);
     const seen = new Set([root]);
-    let frontier = [root];
-    for (let hop = 1; hop <= 3 && frontier.length > 0; hop += 1) {
-      const next: string[] = [];
-      for (const callee of frontier) {
-        for (const caller of callers.get(callee) ?? []) {
-          if (seen.has(caller) || random.next() > 0.75) continue;
+    let frontier: { service: string; lag: number }[] = [{ service: root, lag: 0 }];
+    for (let hop = 1; hop <= character.depth && frontier.length > 0; hop += 1) {
+      const next: typeof frontier = [];
+      for (const { service: callee, lag: before } of frontier) {
+        for (const caller of app.callers.get(callee) ?? []) {
+          if (seen.has(caller) || random.next() > character.spread) continue;
           seen.add(caller);
-          next.push(caller);
-          const lag = random.between(0, options.step * (0.5 + hop * 0.4));
-          if (random.next() < 0.45) alert('CallLatencyHigh', caller, lag, { destination_service: callee });
-          if (random.next() < 0.55) alert(symptom, caller, lag);
+          const lag = before + random.between(0, character.lag);
+          next.push({ service: caller, lag });
+          if (random.next() < 0.4) alert('EdgeLatencyHigh', caller, lag, { destination_service: callee });
+          show(caller, lag);
         }
       }
       frontier = next;
     }
-    if (own === 0) alert(symptom, root, 0);
-    const named = touched.includes(root);
-    truth.faults[fault] = { service: root, root_has_alert: named, alerts: own };
-    faultTimes.push({ at, touched });
-    at += options.storm ? random.between(0, 20_000) : options.every * 1000 * random.between(0.3, 1.7);
+    if (random.next() < character.downstream) {
+      for (const callee of app.callees.get(root) ?? []) {
+        if (!seen.has(callee) && random.next() < 0.5) alert('RequestRateDrop', callee, random.between(0, step));
+      }
+    }
+    if (own === 0) {
+      silent.delete(root);
+      alert(rules[0]!, root, 0);
+    }
+    truth.faults[fault] = { service: root, root_has_alert: touched.includes(root), alerts: own };
+    strikes.push({ at, app, touched });
+    const gap = character.spaced ? random.between(0.8, 1.2) : -Math.log(1 - random.next());
+    if (character.storm === null) at += character.every * 1000 * gap;
   }
 
-  const length = at - start + 1_800_000;
-  const chains = Math.round((options.noise * episodes.length) / 2.5);
-  for (let i = 0; i < chains; i += 1) {
-    const rule = random.pick(platformRules);
-    const hugging = random.next() < 0.45;
-    const beside = random.pick(faultTimes);
-    const elsewhere = !hugging && random.next() < 0.45;
-    let service = random.pick(services);
-    if (hugging) {
-      const near = random.pick(beside.touched);
-      service = random.pick([near, ...(callers.get(near) ?? []), ...(callees.get(near) ?? [])]);
-    }
-    let from = hugging ? beside.at + random.between(-90_000, 150_000) : start + random.between(0, length);
-    const labels = elsewhere
-      ? {
-          alertname: rule,
-          namespace: random.pick(['monitoring', 'ci', 'batch']),
-          cluster: 'c1',
-          service: random.pick(['grafana', 'runner', 'report', 'dns']),
-          severity: 'warning',
-        }
-      : { alertname: rule, namespace: 'app', cluster: 'c1', service, severity: 'warning' };
-    const flaps = random.next() < 0.35 ? 2 + random.int(4) : 1;
+  const length = Math.max(at, ...episodes.map((e) => e.startsAt)) - start + 1_800_000;
+  const count = character.noise * episodes.length;
+  const elsewhere = ['monitoring', 'ci', 'batch'];
+  const common = [...platformRules].sort(() => random.next() - 0.5).slice(0, 4);
+  for (let made = 0, chain = 0; made < count; chain += 1) {
+    let rule = random.pick(common);
+    let service: string;
+    let namespace: string;
+    let from = start + random.between(0, length);
+    if (random.next() < character.hugging) {
+      const strike = random.pick(strikes);
+      const near = random.pick(strike.touched);
+      service = random.pick([near, ...(strike.app.callers.get(near) ?? []), ...(strike.app.callees.get(near) ?? [])]);
+      namespace = strike.app.namespace;
+      from = strike.at + random.between(-90_000, 150_000);
+    } else if (random.next() < 0.5) {
+      rule = random.pick(platformRules);
+      namespace = random.pick(elsewhere);
+      service = random.pick(['grafana', 'runner', 'report', 'dns']);
+    } else ({ service, namespace } = random.pick(nodes));
+    const labels = { alertname: rule, namespace, cluster: 'c1', service, severity: 'warning', instance: `n${chain}` };
+    const flaps = random.next() < 0.3 ? 2 + random.int(4) : 1;
     for (let k = 0; k < flaps; k += 1) {
       const seconds = random.between(80, 900);
-      emit({ ...labels, instance: `n${i}` }, from, seconds, null, 'platform');
+      emit(labels, from, seconds, null, 'platform');
+      made += 1;
       from += (seconds + random.between(60, 400)) * 1000;
     }
+    // Now and then a rule of symptoms fires for no fault at all.
+    if (random.next() < 0.04) {
+      const { service: where, namespace: there } = random.pick(nodes);
+      const false_ = { alertname: random.pick(symptomRules), namespace: there, cluster: 'c1', service: where };
+      emit({ ...false_, severity: 'warning' }, start + random.between(0, length), 300, null, 'background');
+      made += 1;
+    }
   }
-  const edges = [...callees].flatMap(([caller, list]) => list.map((callee) => ({ namespace: 'app', caller, callee })));
   return {
     name,
     system: name,
     episodes,
     truth,
-    topology: { nodes: services.map((service) => ({ namespace: 'app', service })), edges },
+    topology: {
+      nodes: nodes.map(({ namespace, service }) => ({ namespace, service })),
+      edges: apps.flatMap((a) =>
+        [...a.callees].flatMap(([caller, list]) => list.map((callee) => ({ namespace: a.namespace, caller, callee }))),
+      ),
+    },
     metrics: [],
   };
 }
 
-/** Front doors first; every other service is called by one to three services of the layers above. */
-function graphOf(
-  size: number,
-  random: Random,
-): { services: string[]; callers: Map<string, string[]>; callees: Map<string, string[]> } {
-  const services = Array.from({ length: size }, (_, i) => `svc-${i}`);
+type App = {
+  namespace: string;
+  services: string[];
+  callers: Map<string, string[]>;
+  callees: Map<string, string[]>;
+};
+
+/**
+ * A call graph. layers: front doors first, every other service is called by one to three of the layers above; tree: one
+ * caller each; gateway: everything behind one door, with a few stores that many share.
+ */
+function graphOf(namespace: string, size: number, shape: Character['shape'], random: Random): App {
+  const services = Array.from({ length: size }, (_, i) => `${namespace}-svc-${i}`);
   const callers = new Map<string, string[]>();
   const callees = new Map<string, string[]>();
-  const fronts = Math.max(1, Math.round(size / 20));
+  const call = (caller: number, callee: number): void => {
+    const [a, b] = [services[caller]!, services[callee]!];
+    if (a === b || callers.get(b)?.includes(a)) return;
+    callers.set(b, [...(callers.get(b) ?? []), a]);
+    callees.set(a, [...(callees.get(a) ?? []), b]);
+  };
+  const fronts = shape === 'layers' ? Math.max(1, Math.round(size / 20)) : 1;
   for (let i = fronts; i < size; i += 1) {
-    const count = 1 + (random.next() < 0.4 ? 1 : 0) + (random.next() < 0.15 ? 1 : 0);
-    for (let k = 0; k < count; k += 1) {
-      const caller = services[Math.max(0, Math.floor(i * random.between(0.15, 0.7)))]!;
-      const callee = services[i]!;
-      if (callers.get(callee)?.includes(caller)) continue;
-      callers.set(callee, [...(callers.get(callee) ?? []), caller]);
-      callees.set(caller, [...(callees.get(caller) ?? []), callee]);
+    if (shape === 'gateway') {
+      const door = i <= size * 0.5;
+      call(door ? 0 : 1 + random.int(Math.max(1, Math.floor(size * 0.5) - 1)), i);
+      if (i > size * 0.9) for (let k = 0; k < 2; k += 1) call(1 + random.int(Math.max(1, i - 2)), i);
+      continue;
     }
+    const count = shape === 'tree' ? 1 : 1 + (random.next() < 0.4 ? 1 : 0) + (random.next() < 0.15 ? 1 : 0);
+    for (let k = 0; k < count; k += 1) call(Math.max(0, Math.floor(i * random.between(0.15, 0.7))), i);
   }
-  return { services, callers, callees };
+  return { namespace, services, callers, callees };
 }
