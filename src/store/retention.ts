@@ -12,6 +12,7 @@ export type Removed = {
   deliveries: number;
   quarantine: number;
   actions: number;
+  digests: number;
   incidents: number;
   alerts: number;
   deploys: number;
@@ -46,6 +47,7 @@ export async function runRetention(
     deliveries: await statement(oldDeliveries, retention.deliveries),
     quarantine: await statement(old('quarantine', 'at'), retention.deliveries),
     actions: await statement(old('actions', 'at'), retention.deliveries),
+    digests: await statement(oldDigests, retention.deliveries),
     incidents: await each(() => removeIncidents(pool, before(retention.incidents))),
     alerts: await statement(looseAlerts, retention.incidents),
     deploys: await statement(old('deploys', 'started_at'), retention.incidents),
@@ -73,6 +75,11 @@ delete from deliveries where id = any (array(
   select d.id from deliveries d
   where d.received_at < $1 and not exists (select from inbox i where i.delivery_id = d.id)
   order by d.received_at limit $2))`;
+
+/** They belong to no incident that they could go with. */
+const oldDigests = `
+delete from notifications where id = any (array(
+  select id from notifications where kind = 'digest' and state <> 'waiting' and created_at < $1 order by created_at limit $2))`;
 
 /** Episodes that ended long ago and belong to no incident: heartbeats, and what an incident's removal left behind. */
 const looseAlerts = `

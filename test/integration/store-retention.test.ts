@@ -4,6 +4,7 @@ import type { Config } from '../../src/config/schema.ts';
 import { startJobs } from '../../src/jobs/start.ts';
 import { listen } from '../../src/store/listen.ts';
 import { runRetention } from '../../src/store/retention.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { quiet, type TestDatabase, withDatabase } from '../fakes/postgres.ts';
 
 let database: TestDatabase;
@@ -71,6 +72,11 @@ test('what is older than its retention goes, with all that belongs to it; what i
     await sql("insert into actions (id, at, status, detail) values ($1, $2, 200, '')", [`a${times}`, at]);
     await sql("insert into deploys (id, service, started_at, received_at) values ($1, 's', $2, $2)", [`d${times}`, at]);
   }
+  await sql(
+    `insert into notifications (id, incident_id, channel, address, kind, urgency, state, created_at, due_at, job)
+     values ('d', 'digest-daily', 'log', 'log', 'digest', 3, 'sent', $1, $1, '{}')`,
+    [old],
+  );
   await sql('insert into inbox (delivery_id) select min(id) from deliveries');
   await sql(
     `insert into alerts (source, fingerprint, starts_at, status, received_at, updated_at, last_seen_at, alertname, severity, labels,
@@ -83,6 +89,7 @@ test('what is older than its retention goes, with all that belongs to it; what i
     deliveries: 1_200,
     quarantine: 1,
     actions: 1,
+    digests: 1,
     incidents: 1,
     alerts: 1,
     deploys: 1,
@@ -107,17 +114,19 @@ test('a stop ends it between two batches', async () => {
 });
 
 test('the job engine runs the retention that the config says, and stops', async () => {
-  const config = { tocsin: { retention } } as Config;
+  const config = { tocsin: { retention, digest: { at: 'off' } } } as Config;
   const jobs = await startJobs({
     url: database.url,
     pool: database.pool,
     config: () => config,
     auditKey,
+    onImbalance: () => {},
+    metrics: createMetrics(),
     log: quiet,
     now: () => now,
   });
   try {
-    expect(await ids('select name as id from jobs.schedule')).toEqual(['retention']);
+    expect(await ids('select name as id from jobs.schedule order by name')).toEqual(['digest', 'recount', 'retention']);
     // what the hourly schedule does, done now
     const { PgBoss } = await import('pg-boss');
     const sender = new PgBoss({
