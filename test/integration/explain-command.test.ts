@@ -72,7 +72,9 @@ describe('tocsin explain', () => {
     expect(out).toContain(`Alert a1 (source default), config ${config.hash}`);
     expect(out).toMatch(/its nearest neighbour was HighErrorRate \(payment\) at distance 0\.\d+/);
     expect(out).toMatch(/How near each fact puts them \(1 together, 0 apart\): .*time \d/);
-    expect(out).toMatch(/Priority: Severity high on a tier 1 service is P2/);
+    expect(out).toMatch(/Priority: Severity high: 30 points\./);
+    expect(out).toMatch(/Priority: \d+ points in all make P\d: P\d takes \d+\./);
+    expect(out).toMatch(/Impact: It is expected to last 60 min, .*assumed, no similar incidents/);
     expect(out).toMatch(/Because \(floor-first-ever\): HighLatency fires for the first time ever/);
     expect(out).toMatch(/Actionability is 1 .* of the sum x of /);
     expect(out).toMatch(/It goes to team shop by slack:#shop\./);
@@ -89,7 +91,9 @@ describe('tocsin explain', () => {
 
   test('what would have led elsewhere, the weightiest first: policies that nearly matched, newness, tier, clocks', async () => {
     const held = (await run('a3')).out;
-    expect(held).toMatch(/Policies\n +The mode for it is active\.\n +Policy dev-noise matches it \(env="dev"\) and speaks for/);
+    expect(held).toMatch(
+      /Policies\n +The mode for it is active\.\n +Policy dev-noise matches it \(env="dev"\) and speaks for/,
+    );
     expect(held).toContain('It would have notified slack:#shop if CertSoon fired for the first time ever.');
     expect(held).toContain('It would have notified slack:#shop if its severity were critical instead of low.');
     expect(held).toContain('It would have notified slack:#shop if there were no policy dev-noise.');

@@ -68,6 +68,7 @@ test('the same rule, here or elsewhere, and the same service are found; stranger
     title: 'title b',
     summary: 'summary b',
     labels: { namespace: 'shop', pod: 'x1' },
+    services: ['checkout'],
     suspect: 'payment',
     startedAt: start + 2 * day,
     resolvedAt: start + 2 * day + 300_000,

@@ -77,6 +77,11 @@ test('the second time something happens in a stream, the first is known: how lon
       ended: 'it resolved by itself, 5 min after a deploy of checkout to 1.1',
     }),
   ]);
+  expect(second!.recommendations).toContainEqual({
+    action: 'Deploy a fix to checkout, as 1.1 was',
+    why: 'Incident 1 was 100 % alike: it resolved by itself, 5 min after a deploy of checkout to 1.1',
+    runbook: null,
+  });
   expect(second!.impact.estimatedDurationSeconds).toEqual({ p50: 600, p90: 600, basis: '1 similar incident' });
   expect(third!.impact.estimatedDurationSeconds).toEqual({ p50: 600, p90: 1200, basis: '2 similar incidents' });
   expect(third!.metrics.history).toMatchObject({
