@@ -13,6 +13,9 @@ export type ServiceMetric = {
   /** Epoch ms at which the series left its expected range, or null. */
   onsetAt: number | null;
   deviation: number | null;
+  /** The usual value before the onset and the worst one since, in the metric's own unit, when known. */
+  from?: number;
+  to?: number;
   text: string;
 };
 

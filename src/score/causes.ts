@@ -34,7 +34,7 @@ const shown = 8;
  * `model.clear` the confidence is low: no clear cause.
  */
 export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] {
-  const candidates = candidatesOf(input, model);
+  const { candidates, graph } = candidatesOf(input, model);
   if (candidates.length === 0) return [];
   const fitted = weightsFor(input, model);
   const scored = candidates
@@ -59,7 +59,7 @@ export function rankCauses(input: CausesInput, model: CausesModel): RootCause[] 
       probability: Math.round(probability * 1000) / 1000,
       confidence: probability >= model.high ? 'high' : probability >= model.clear ? 'medium' : 'low',
       evidence: evidenceOf(candidate, input, fitted),
-      causalChain: causalChain(candidate, input),
+      causalChain: causalChain(candidate, { ...input, graph }),
     };
   });
 }

@@ -153,6 +153,60 @@ describe('root cause ranking', () => {
       expect(causes[i]!.probability).toBeLessThanOrEqual(causes[i - 1]!.probability);
   });
 
+  it('looks behind a balancer: by its name it stands before a service, which the graph does not say', () => {
+    const behind = buildGraph({
+      edges: [
+        ['site', 'svc-searc.lb.internal'],
+        ['site', 'petsearch'],
+        ['petsearch', 'store'],
+        ['site', 'payments'],
+        ['payments', 'bank'],
+      ].map(([caller, callee]) => ({ namespace: 'shop', caller: caller!, callee: callee! })),
+    });
+    const causes = rankCauses(
+      { ...input([alert('LatencyHigh', 'svc-searc.lb.internal'), alert('LatencyHigh', 'site')]), graph: behind },
+      model,
+    );
+    expect(causes[0]!.service).toBe('petsearch');
+    expect(causes[0]!.causalChain).toContain('svc-searc.lb.internal');
+    const balancer = causes.find((c) => c.service === 'svc-searc.lb.internal')!;
+    expect(balancer.evidence.some((e) => e.weight < 0 && /only stands before/.test(e.text))).toBe(true);
+  });
+
+  it('does not believe a noisy metric of a callee that rose too little to slow its caller down', () => {
+    const alerts = [alert('LatencyHigh', 'checkout'), alert('LatencyHigh', 'frontend')];
+    const latency = (service: string, from: number, to: number) => ({
+      service,
+      namespace: 'shop',
+      metric: 'latency_seconds',
+      score: 1,
+      type: 'latency',
+      onsetAt: noon - 60_000,
+      deviation: 100,
+      from,
+      to,
+      text: `latency_seconds of ${service} went from ${from} to ${to}`,
+    });
+    const facts = [latency('checkout', 0.2, 4), latency('frontend', 0.5, 4), latency('cart', 0.001, 0.02)];
+    expect(rankCauses(input(alerts, { serviceMetrics: facts }), model)[0]!.service).toBe('checkout');
+    const slow = [latency('checkout', 0.2, 4), latency('frontend', 0.5, 4), latency('cart', 0.001, 3.5)];
+    expect(rankCauses(input(alerts, { serviceMetrics: slow }), model)[0]!.service).toBe('cart');
+  });
+
+  it('says of every candidate what its place rests on, in words and log odds that add up', () => {
+    const causes = rankCauses(
+      input([alert('LatencyHigh', 'frontend'), alert('LatencyHigh', 'checkout'), alert('LatencyHigh', 'payment')]),
+      model,
+    );
+    const sum = (c: (typeof causes)[number]) => c.evidence.reduce((total, e) => total + e.weight, 0);
+    for (let i = 1; i < causes.length; i += 1) {
+      expect(causes[i]!.evidence.length).toBeGreaterThan(0);
+      expect(sum(causes[i]!)).toBeLessThan(sum(causes[i - 1]!) + 0.2);
+    }
+    const gap = sum(causes[0]!) - sum(causes[1]!);
+    expect(Math.abs(gap)).toBeGreaterThan(0.3);
+  });
+
   it('has nothing to say of alerts without a service', () => {
     expect(rankCauses(input([alert('NodeDown', null)]), model)).toEqual([]);
     expect(topSuspect([])).toBeNull();

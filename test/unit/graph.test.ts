@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadModels } from '../../src/config/models.ts';
 import { createConnectivity } from '../../src/correlate/connectivity.ts';
 import { buildGraph } from '../../src/correlate/graph.ts';
-import { reachable } from '../../src/score/causes/signals.ts';
+import { createReach } from '../../src/score/causes/reach.ts';
 
 const shop = (pairs: [string, string][]) =>
   buildGraph({ edges: pairs.map(([caller, callee]) => ({ namespace: 'shop', caller, callee })) });
@@ -36,7 +36,7 @@ describe('the service graph', () => {
       ['c', 'a'],
     ]);
     expect(graph.edges()).toHaveLength(3);
-    expect([...reachable(graph, 'a', 'shop')]).toEqual([
+    expect([...createReach(graph).down('a', 'shop')]).toEqual([
       ['b', 1],
       ['c', 2],
     ]);

@@ -66,7 +66,7 @@ export function casesOf(stream: Stream, models: Models, withMetrics: boolean): C
       startedAt,
       now: startedAt,
     };
-    const candidates = candidatesOf(input, models.causes);
+    const { candidates } = candidatesOf(input, models.causes);
     cases.push({
       system: stream.system,
       fault: `${stream.system}/${fault}`,

@@ -43,17 +43,18 @@ export const dot = (a: readonly number[], b: readonly number[]): number => {
 };
 
 /** One prediction to calibrate on: the log odds of its share, and whether it was right. */
-export type Prediction = { group: string; logit: number; right: boolean };
+export type Prediction = { group: string; weight: number; logit: number; right: boolean };
 
 /** Platt scaling (Platt 1999): a, b of σ(a·x + b), with a weak prior that the shares are right as they are. */
 export function fitPlatt(predictions: readonly Prediction[]): { a: number; b: number } {
   let a = 1;
   let b = 0;
+  const total = predictions.reduce((sum, p) => sum + p.weight, 0) || 1;
   for (let step = 0; step < 2000; step += 1) {
     let da = 0.02 * (a - 1);
     let db = 0.02 * b;
-    for (const { logit, right } of predictions) {
-      const residual = (1 / (1 + Math.exp(-(a * logit + b))) - (right ? 1 : 0)) / Math.max(1, predictions.length);
+    for (const { logit, right, weight } of predictions) {
+      const residual = ((1 / (1 + Math.exp(-(a * logit + b))) - (right ? 1 : 0)) * weight) / total;
       da += residual * logit;
       db += residual;
     }

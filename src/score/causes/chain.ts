@@ -3,6 +3,9 @@ import type { Candidate } from './signals.ts';
 
 /** Longer chains are cut: nobody reads them. */
 const longest = 8;
+/** Services looked at on the way up, and callers of each: a hub has no more to tell than its first callers. */
+const mostServices = 2048;
+const mostCallers = 256;
 
 /**
  * From the root to the symptom: up the callers, through services of the incident where there are any, to the alerting
@@ -14,8 +17,8 @@ export function causalChain(candidate: Candidate, input: CausesInput): string[] 
   const cameFrom = new Map<string, string | null>([[candidate.service, null]]);
   let symptom = candidate.service;
   for (const service of cameFrom.keys()) {
-    if (cameFrom.size > 4096) break;
-    const callers = [...input.graph.callers(service, candidate.namespace)];
+    if (cameFrom.size > mostServices) break;
+    const callers = input.graph.callers(service, candidate.namespace).slice(0, mostCallers);
     // Alerting callers first: of two equally short ways the one that shows the trouble is the likelier.
     callers.sort((a, b) => Number(alerting.has(b)) - Number(alerting.has(a)) || (a < b ? -1 : 1));
     for (const caller of callers) {

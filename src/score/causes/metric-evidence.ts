@@ -22,7 +22,9 @@ export const metricKind = (name: string): MetricKind => {
 /** The usual range is learned from this much history, which ends before the onset by `gapMs` or two samples. */
 const historyMs = 45 * 60_000;
 const gapMs = 5 * 60_000;
-const afterMs = 10 * 60_000;
+/** Looked at after the onset: this long or two samples, at most ten minutes; what comes later is the next story. */
+const afterMs = 5 * 60_000;
+const longestAfterMs = 10 * 60_000;
 const fewest = 4;
 
 /** The spread is never believed to be smaller than this share of the median: flat series are not infinitely surprising. */
@@ -47,12 +49,14 @@ export function metricEvidence(series: MetricSeries, onset: number): ServiceMetr
   const service = series.metric.destination_service ?? series.metric.service;
   const name = series.metric.__name__ ?? 'series';
   if (!service || /client/i.test(name)) return null;
-  const gap = Math.max(gapMs, 2 * stepOf(series));
+  const step = stepOf(series);
+  const gap = Math.max(gapMs, 2 * step);
+  const end = onset + Math.min(longestAfterMs, Math.max(afterMs, 2 * step));
   const before: number[] = [];
   const around: { at: number; value: number }[] = [];
   for (const [seconds, value] of series.values) {
     const at = seconds * 1000;
-    if (!Number.isFinite(value) || at < onset - historyMs || at > onset + afterMs) continue;
+    if (!Number.isFinite(value) || at < onset - historyMs || at > end) continue;
     if (at < onset - gap) before.push(value);
     else around.push({ at, value });
   }
@@ -84,6 +88,8 @@ export function metricEvidence(series: MetricSeries, onset: number): ServiceMetr
     type: kind,
     onsetAt,
     deviation: Math.round(Math.min(worst.z, 1e6) * 10) / 10,
+    from: middle,
+    to: worst.value,
     text: `${name} of ${service} went from ${short(middle)} to ${short(worst.value)}, ${short(worst.z)} times its usual spread`,
   };
 }
