@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import type { Environment } from '../config/env.ts';
 import { parseDuration } from '../config/schema.ts';
+import { doubtOf } from '../score/doubt.ts';
+import type { HeldIncident } from '../store/held.ts';
 import { type ReportRows, type RuleRow, readReport } from '../store/report.ts';
 import { inMarkdown, oneLine } from './plain.ts';
 import { withStore } from './store.ts';
@@ -23,6 +25,9 @@ export type Report = ReturnType<typeof reportOf>;
 
 const WEEK_MS = 7 * 86_400_000;
 const SHOWN = 10;
+/** Incidents that text lists; Markdown and JSON list them all, up to so many. */
+const LISTED = 20;
+const MOST_LISTED = 1_000;
 /** Fewer pages than this may have been left alone by chance. */
 const FEW_PAGES = 3;
 
@@ -127,11 +132,62 @@ function reportOf(rows: ReportRows, from: number, to: number) {
       .sort((a, b) => b.flappingHours - a.flappingHours || b.worstHour - a.worstHour)
       .slice(0, SHOWN),
     teams: rows.teams,
-    shadow: {
-      ...rows.shadow,
-      wouldHavePaged: incidents.paged - rows.shadow.incidents,
-      examples: rows.shadow.examples.map((one) => ({ ...one, startedAt: new Date(one.startedAt).toISOString() })),
-    },
+    shadow: accountOf(
+      rows.held.filter((one) => !one.held),
+      to,
+      { incidents: incidents.paged, pages: incidents.pages },
+    ),
+    heldBack: accountOf(
+      rows.held.filter((one) => one.held),
+      to,
+    ),
+  };
+}
+
+/**
+ * What policy held back, or would have, with what speaks against it, the most doubtful first. `told`: what was sent in all,
+ * of which these would not have been.
+ */
+function accountOf(held: HeldIncident[], to: number, told: { incidents: number; pages: number } | null = null) {
+  const doubtful = held
+    .map((one) => ({ ...one, doubt: doubtOf(one, to) }))
+    .sort((a, b) => b.doubt.points - a.doubt.points || b.number - a.number);
+  const policies = [...Map.groupBy(held, (one) => one.policy)].map(([policy, of]) => ({
+    policy,
+    incidents: of.length,
+    actedOn: of.filter((one) => one.actedOn).length,
+  }));
+  const pages = held.reduce((sum, one) => sum + one.pages, 0);
+  return {
+    incidents: held.length,
+    pages,
+    actedOn: held.filter((one) => one.actedOn).length,
+    saidShouldHavePaged: held.filter((one) => one.said.shouldHavePaged > 0).length,
+    wouldHavePaged: told && Math.max(0, told.incidents - held.length),
+    pagesInstead: told && { would: Math.max(0, told.pages - pages), were: told.pages },
+    policies: policies.sort((a, b) => b.incidents - a.incidents || (a.policy < b.policy ? -1 : 1)),
+    examples: doubtful.slice(0, MOST_LISTED).map((one) => ({
+      id: one.id,
+      number: one.number,
+      title: one.title,
+      team: one.team,
+      rule: one.rule,
+      severity: one.severity,
+      startedAt: new Date(one.startedAt).toISOString(),
+      endedAt: one.endedAt === null ? null : new Date(one.endedAt).toISOString(),
+      endedBy: one.endedBy,
+      actedOn: one.actedOn,
+      said: one.said,
+      policy: one.policy,
+      because: one.because,
+      doubt: one.doubt,
+      /** What to send to say that it should have paged. */
+      feedback: {
+        method: 'POST',
+        path: `/api/v1/incidents/${one.number}/feedback`,
+        body: { by: 'YOU', kind: 'should-have-paged' },
+      },
+    })),
   };
 }
 
@@ -211,27 +267,63 @@ function inWords(all: Report, format: 'text' | 'md'): string {
   lines.push(...head('What shadow mode would have held back'));
   if (shadow.incidents === 0) lines.push('Nothing: no policy would have held back an incident that was sent.');
   else {
+    const { would = 0, were = 0 } = shadow.pagesInstead ?? {};
     lines.push(
-      `${shadow.wouldHavePaged} incidents would have paged instead of ${shadow.wouldHavePaged + shadow.incidents}. Of the ${shadow.incidents} others somebody acted on ${shadow.actedOn}; doubtful ones first:`,
-      ...(format === 'md' ? [''] : []),
-      ...table(
-        ['policy', 'incidents', 'acted on'],
-        shadow.policies.map((one) => [one.policy, one.incidents, one.actedOn]),
-      ),
-      '',
-      ...table(
-        ['incident', 'severity', 'acted on', 'policy', 'title'],
-        shadow.examples.map((one) => [
-          `#${one.number}`,
-          one.severity,
-          one.actedOn ? 'yes' : 'no',
-          one.policy,
-          one.title,
-        ]),
-      ),
+      `${would} calls instead of ${were}; ${shadow.wouldHavePaged} incidents would have paged instead of ${(shadow.wouldHavePaged ?? 0) + shadow.incidents}. Somebody acted on ${shadow.actedOn} of the ${shadow.incidents} that would not have. Here they are, the most doubtful first:`,
+      ...account(shadow, format, table),
+    );
+  }
+  if (all.heldBack.incidents > 0) {
+    const { incidents, actedOn, saidShouldHavePaged } = all.heldBack;
+    lines.push(
+      ...head('What was held back'),
+      `${incidents} incidents were held back. Somebody acted on ${actedOn} of them all the same, and people said of ${saidShouldHavePaged} that they should have paged. The most doubtful first:`,
+      ...account(all.heldBack, format, table),
     );
   }
   return `${lines.join('\n')}\n`;
+}
+
+function account(
+  of: Report['shadow'],
+  format: 'text' | 'md',
+  table: (header: string[], rows: (string | number)[][]) => string[],
+): string[] {
+  const shown = of.examples.slice(0, format === 'md' ? MOST_LISTED : LISTED);
+  const rest = of.incidents - shown.length;
+  return [
+    '',
+    ...table(
+      ['policy', 'incidents', 'acted on'],
+      of.policies.map((one) => [one.policy, one.incidents, one.actedOn]),
+    ),
+    '',
+    ...table(
+      [
+        'incident',
+        'doubt',
+        'severity',
+        'began',
+        'policy',
+        'title',
+        'speaks against it',
+        'should it have paged? say so',
+      ],
+      shown.map((one) => [
+        `#${one.number}`,
+        one.doubt.points,
+        one.severity,
+        `${one.startedAt.slice(0, 16)}Z`,
+        one.policy,
+        one.title,
+        one.doubt.why.join(', ') || 'nothing',
+        `POST ${one.feedback.path}`,
+      ]),
+    ),
+    ...(rest > 0 ? ['', `…and ${rest} more: --md and --json list up to ${MOST_LISTED}.`] : []),
+    '',
+    `To say so: curl -X POST -H 'Content-Type: application/json' -d '{"by":"YOU","kind":"should-have-paged"}' http://127.0.0.1:8080/api/v1/incidents/NUMBER/feedback (what was said becomes a proposal: tocsin propose).`,
+  ];
 }
 
 const percent = (value: number | null): string => (value === null ? '–' : `${Math.round(value * 1_000) / 10} %`);

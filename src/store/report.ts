@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { timestamp } from './encode.ts';
+import { DEEDS, type HeldIncident, readHeld } from './held.ts';
 import { transaction } from './pool.ts';
 
 /** What happened to the alerts that came in within a period; shares are left to whoever shows it. */
@@ -27,13 +28,8 @@ export type ReportRows = {
   feedback: Record<string, number>;
   rules: RuleRow[];
   teams: { team: string; incidents: number; paged: number; pages: number; actedOn: number }[];
-  /** Incidents that were told although the policy, at the first look, would have held them back. */
-  shadow: {
-    incidents: number;
-    actedOn: number;
-    policies: { policy: string; incidents: number; actedOn: number }[];
-    examples: ShadowRow[];
-  };
+  /** What policy held back, or in shadow mode would have, in the order of their numbers. */
+  held: HeldIncident[];
 };
 
 export type RuleRow = {
@@ -54,22 +50,8 @@ export type RuleRow = {
   worstHour: number;
 };
 
-export type ShadowRow = {
-  id: string;
-  number: number;
-  title: string;
-  severity: string;
-  startedAt: number;
-  actedOn: boolean;
-  policy: string;
-};
-
 /** Rules that are looked at closely; what lies behind the noisiest 200 is no noise. */
 const RULES = 200;
-const EXAMPLES = 20;
-
-/** What people do to an incident, by the timeline's words; any of them means that somebody acted on it. */
-const DEEDS = ['acknowledged', 'assigned', 'snoozed', 'silenced', 'note', 'escalated', 'merged', 'split', 'resolved'];
 
 /**
  * Counts what came in from `from` to before `to` (epoch ms): alerts by their arrival, and the incidents they are in or that
@@ -118,20 +100,7 @@ export function readReport(pool: pg.Pool, from: number, to: number): Promise<Rep
                 coalesce(sum(pages), 0)::int as pages, count(*) filter (where acted)::int as "actedOn"
          from report_incidents group by 1 order by 3 desc, 2 desc, 1`,
       ),
-      shadow: {
-        ...(await one(
-          'select count(*)::int as incidents, count(*) filter (where acted)::int as "actedOn" from report_incidents where shadowed',
-        )),
-        policies: await many(
-          `select policy, count(*)::int as incidents, count(*) filter (where acted)::int as "actedOn"
-           from report_incidents where shadowed group by 1 order by 2 desc, 1`,
-        ),
-        examples: (await many(shadowExamples, [EXAMPLES])).map((row) => ({
-          ...row,
-          number: Number(row.number),
-          startedAt: row.startedAt.getTime(),
-        })),
-      },
+      held: await readHeld(client, from, to),
     };
   });
 }
@@ -144,9 +113,7 @@ select i.id, i.number, i.title, i.severity, i.team, i.started_at, i.status = 're
        coalesce(n.pages, 0) as pages, coalesce(n.told, false) as told, coalesce(n.undelivered, 0) as undelivered,
        i.acknowledged_at is not null or i.state ->> 'resolvedBy' is not null or coalesce(t.deeds, 0) > 0 as acted,
        coalesce(t.split, 0) as split, coalesce(t.merged, 0) as merged,
-       coalesce(d.verdict = 'suppress' and d.done = 'notify', false) as shadowed,
        d.done = 'suppress' and not coalesce(n.told, false) as held,
-       coalesce(d.policy, '') as policy,
        exists (
          select from feedback f where f.incident_id = i.id and f.kind in ('real', 'should-have-paged')) as said_real
 from (
@@ -220,11 +187,3 @@ select n.alertname as rule, n.alerts, n.firings, coalesce(f.incidents, 0) as inc
        round(l.median)::float8 as "medianSeconds", n.flapping_hours as "flappingHours", n.worst_hour as "worstHour"
 from noisy n left join fates f using (alertname) left join lasted l using (alertname)
 order by n.firings desc, n.alertname`;
-
-// Doubtful ones first: those that somebody acted on, then the worst.
-const shadowExamples = `
-select id, number, coalesce(title, '') as title, coalesce(severity, 'medium') as severity, started_at as "startedAt",
-       acted as "actedOn", policy
-from report_incidents where shadowed
-order by acted desc, array_position(array['critical', 'high', 'medium', 'low', 'info'], severity), number desc
-limit $1`;

@@ -124,13 +124,23 @@ describe('tocsin report', () => {
   });
 
   test('what shadow mode sent though the policy would have held it back', async () => {
-    const { shadow, ratios } = await whole();
+    const { shadow, ratios, counts } = await whole();
     expect(shadow).toMatchObject({
       incidents: 1,
       actedOn: 0,
       wouldHavePaged: ratios[2]!.to - 1,
       policies: [{ policy: 'dev-noise', incidents: 1, actedOn: 0 }],
-      examples: [{ policy: 'dev-noise', severity: 'high', actedOn: false, startedAt: '2026-11-20T04:00:00.000Z' }],
+      pagesInstead: { would: counts.pages - 1, were: counts.pages },
+      examples: [
+        {
+          policy: 'dev-noise',
+          severity: 'high',
+          actedOn: false,
+          startedAt: '2026-11-20T04:00:00.000Z',
+          doubt: { why: expect.arrayContaining(['high', 'its rule was new that week']) },
+          feedback: { method: 'POST', path: expect.stringMatching(/^\/api\/v1\/incidents\/\d+\/feedback$/) },
+        },
+      ],
     });
   });
 
@@ -160,6 +170,9 @@ describe('tocsin report', () => {
     const md = await run(begin, begin + 86_400_000, 'md');
     expect(md).toContain('| QueueLong\\|\\`odd\\` | 6 | 1 |');
     expect(md).toContain('## What shadow mode would have held back');
+    expect(md).toMatch(
+      /\| #\d+ \| \d+ \| high \| 2026-11-20T04:00Z \| dev-noise \| .* \| POST \/api\/v1\/incidents\/\d+\/feedback \|/,
+    );
   });
 });
 
