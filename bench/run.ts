@@ -18,6 +18,7 @@ const benches: { name: string; smoke: string[] | null }[] = [
   // fixed sizes of 10,000 points and a cubic opponent; and one that needs recordings which are not in the repository
   { name: 'correlate/speed', smoke: null },
   { name: 'correlate/evaluate', smoke: null },
+  { name: 'suppression', smoke: null },
   { name: 'anomaly/nab', smoke: null },
 ];
 

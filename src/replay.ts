@@ -13,7 +13,7 @@ import { emptyLedger, type Ledger } from './domain/ledger.ts';
 import type { Reason } from './domain/reason.ts';
 import { StreamLine } from './domain/stream.ts';
 import type { World } from './domain/world.ts';
-import { type FactSource, gather } from './enrich/gather.ts';
+import { type FactSource, gather, gatherFrom } from './enrich/gather.ts';
 import { createReplayHistory } from './enrich/history-replay.ts';
 import { createEngine, type Engine, type Input } from './pipeline.ts';
 import { decode, deploysOf } from './receive/decode.ts';
@@ -199,7 +199,10 @@ export async function replay(
     engine.advance(now);
     for (let subjects = engine.requests(now); subjects.length > 0; subjects = engine.requests(now)) {
       for (const subject of subjects) {
-        const judged = engine.assess(subject.incidentId, await gather(asked, subject, deadlineMs), now);
+        const facts = await (sources.length === 0
+          ? gatherFrom(history.source, subject)
+          : gather(asked, subject, deadlineMs));
+        const judged = engine.assess(subject.incidentId, facts, now);
         if (judged) onJudged?.(subject.incidentId, judged, engine);
       }
     }

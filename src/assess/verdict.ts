@@ -14,6 +14,8 @@ import type { Weights } from './weigh.ts';
 const WEIGHED_RULES = 20;
 /** Calls between a symptom and what it is a symptom of. */
 const SYMPTOM_HOPS = 3;
+/** It begins within this time of the last change there: later, it is rather a story of its own. */
+const SYMPTOM_MS = 5 * 60_000;
 
 /** Everything about this incident that the verdict may look at, apart from what the other judges find. */
 export function verdictFacts(
@@ -162,7 +164,7 @@ function learnedOf(
 
 /**
  * The open incident, told of before this one began, whose suspect every service here is or calls, directly or through
- * others, and whose alerts came within the correlation window. Null when there is none, or when this one is worse.
+ * others, and where something began or ended within five minutes of its beginning. Null when there is none, or when this one is worse.
  */
 function symptomOf(
   world: World,
@@ -183,7 +185,7 @@ function symptomOf(
       if (!paged || id === state.id || paged.state.tenant !== state.tenant) continue;
       const { number, lastChangeAt, startedAt, notifiedSeverity } = paged.state;
       if (paged.state.status === 'resolved' || number > state.number || notifiedSeverity === null) continue;
-      if (state.startedAt - lastChangeAt > rules.windowMs || state.startedAt < startedAt - rules.windowMs) continue;
+      if (state.startedAt - lastChangeAt > SYMPTOM_MS || state.startedAt < startedAt - SYMPTOM_MS) continue;
       if (severityRank(severity) < severityRank(notifiedSeverity) || now < startedAt) continue;
       return { incidentId: id, number, suspect, startedAt };
     }
@@ -247,8 +249,8 @@ function index(
   causes: readonly RootCause[],
 ): void {
   const suspect = causes[0];
-  const tells = state.status !== 'resolved' && state.wanted === true && suspect && suspect.confidence !== 'low';
-  suspects(world, state.id, tells ? suspect.service : null);
+  const tells = state.status !== 'resolved' && state.wanted === true && suspect?.confidence === 'high';
+  suspects(world, state.id, tells && suspect ? suspect.service : null);
   const symptom = decision.reasons.find((reason) => reason.code === 'symptom');
   if (decision.verdict === 'suppress' && state.status !== 'resolved' && typeof symptom?.incidentId === 'string')
     world.symptoms.set(state.id, symptom.incidentId);

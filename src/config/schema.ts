@@ -705,8 +705,8 @@ export const SuppressionFile = z.strictObject({
       firings: z
         .number()
         .min(1)
-        .default(3)
-        .describe('a rule that began fewer incidents so far is never held back for its score'),
+        .default(2)
+        .describe('a rule that began no more incidents than this so far is not held back for its score'),
       for: LongerThanZero.prefault('4h').describe('what still fires so long after it came notifies all the same'),
       overrides: z
         .array(

@@ -62,6 +62,8 @@ const WORTH_KEEPING = 3;
 
 /** The namespace that stands for all; no label value holds a control character after intake. */
 const everywhere = '\u0002';
+/** The place that stands for every rule of every tenant. */
+const EVERYTHING = `\n\n${everywhere}\n${everywhere}`;
 
 /** What the engine learns of rules and alerts while it runs, for the judges; the store keeps it over a restart. */
 export type Habits = ReturnType<typeof createHabits>;
@@ -71,6 +73,8 @@ export function createHabits() {
   const flaps = new Map<string, Flap>();
   const changedRules = new Set<Habit>();
   const changedFlaps = new Set<string>();
+  /** Where nobody ever acts in Tocsin, that nobody acts on a rule says nothing of the rule. */
+  const anybodyActs = (): boolean => (rules.get(EVERYTHING)?.acted ?? 0) >= 1;
 
   const keyOf = (place: RulePlace): string =>
     [place.tenant, place.cluster ?? '', place.namespace ?? '', place.alertname].join('\n');
@@ -124,6 +128,7 @@ export function createHabits() {
     /** An incident with this rule, of which somebody was told, is over; `acted`: somebody acknowledged, took or closed it. */
     told(place: RulePlace, acted: boolean, now: number): void {
       count(habitAt(keyOf(place)), { told: 1, acted: acted ? 1 : 0 }, now);
+      if (acted) count(habitAt(EVERYTHING), { acted: 1 }, now);
     },
     /** A person said what the rule's alert was. */
     said(place: RulePlace, kind: 'real' | 'noise', now: number): void {
@@ -134,7 +139,7 @@ export function createHabits() {
       return {
         seen: (habit.general ?? habit).seen,
         selfResolve: { share: share(habit, 'selfResolved', 'lone'), n: habit.lone },
-        actedOn: { share: share(habit, 'acted', 'told'), n: habit.told },
+        actedOn: { share: share(habit, 'acted', 'told'), n: anybodyActs() ? habit.told : 0 },
         feedback: { real: habit.real, noise: habit.noise },
       };
     },

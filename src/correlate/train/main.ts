@@ -1,15 +1,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { loadConfig } from '../../config/load.ts';
 import { loadModels, type Models, modelsDir } from '../../config/models.ts';
 import { loadScorer } from './scorer.ts';
 import { sharedDir } from './streams.ts';
 import { loadRecordings } from './suite.ts';
+import { trainActionability } from './train-actionability.ts';
 import { trainCauses } from './train-causes.ts';
 import { trainCorrelation } from './train-correlation.ts';
 
 /**
- * `npm run train -- [--shared DIR] [--out DIR] [--only correlation|causes]`: refits models/*.json from the recorded streams
+ * `npm run train -- [--shared DIR] [--out DIR] [--only correlation|causes|actionability]`: refits models/*.json from the recorded streams
  * and writes a card beside each. Seeded: the same streams give the same bytes.
  */
 const { values } = parseArgs({
@@ -26,12 +28,20 @@ const write = (name: string, model: unknown, card: string): void => {
   process.stdout.write(`${card}\n`);
 };
 
-if (values.only !== 'causes') {
+const wanted = (name: string): boolean => values.only === undefined || values.only === name;
+
+if (wanted('correlation')) {
   const { model, card } = trainCorrelation(recordings, models, await loadScorer(shared));
   models.correlation = model;
   write('correlation', model, card);
 }
-if (values.only !== 'correlation') {
+if (wanted('causes')) {
   const { model, card } = trainCauses(recordings, models);
   write('causes', model, card);
+}
+if (wanted('actionability')) {
+  const config = loadConfig(join(import.meta.dirname, '../../../config'), {});
+  if (!config.ok) throw new Error('The shipped config is at fault; run tocsin check.');
+  const { model, card } = await trainActionability(recordings, config.config, models);
+  write('actionability', model, card);
 }
