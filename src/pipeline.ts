@@ -1,11 +1,12 @@
 import type { Judgement } from './assess/conclude.ts';
 import { subjectOf } from './assess/speaking.ts';
-import { assess as judge } from './assess.ts';
 import { restoreVerdicts } from './assess/verdict.ts';
+import { assess as judge } from './assess.ts';
 import { createCorrelator } from './correlate/correlator.ts';
 import * as life from './correlate/life.ts';
 import * as people from './correlate/people.ts';
 import { place, pointOf, takes } from './correlate/place.ts';
+import { considerSplit } from './correlate/split.ts';
 import type { ServiceGraph } from './correlate/types.ts';
 import type { Action } from './domain/action.ts';
 import { type Alert, alertKey, episodeKey } from './domain/alert.ts';
@@ -211,6 +212,7 @@ export function createEngine(initial: Rules) {
     const incident = world.incidents.get(incidentId);
     if (!incident) return null;
     const judgement = judge(world, rules, incident, facts, now);
+    considerSplit(world, incident, correlator, rules.models.correlation.split, now);
     incident.assessing = null;
     incident.urgent = false;
     incident.echo = null;

@@ -549,6 +549,24 @@ export function createCorrelator(
     for (const entry of entries.values()) index.insert(entry);
   }
 
+  /** What enters a distance of any point, live or not. */
+  function knownOf(point: Point): { features: Features; relevance: number; site: Site; deploy: string | null } {
+    const live = entries.get(point.key);
+    const features = featuresOf(point);
+    return {
+      features,
+      relevance: live ? relevanceOf(live) : relevance.of(relevance.rule(features.rule)),
+      site: relevance.site(features.site, point.at),
+      deploy: deployBehind(features),
+    };
+  }
+
+  function measured(a: ReturnType<typeof knownOf>, b: ReturnType<typeof knownOf>, parts: Parts | null): number {
+    const c = connectivity.of(a.features, b.features);
+    const r = a.relevance * b.relevance;
+    return affinity(a.features, b.features, c, r, tauOf(a.site, b.site), shared(a.deploy, b.deploy), model, parts);
+  }
+
   return {
     place,
     assigned(point, incidentId) {
@@ -625,25 +643,13 @@ export function createCorrelator(
     relevance: (place) => relevance.known(ruleKey(place)),
     drainMemory: () => relevance.drain(),
     loadMemory: (records) => relevance.load(records),
+    affinities(points) {
+      const known = points.map(knownOf);
+      return (i, j) => measured(known[i]!, known[j]!, null);
+    },
     distance(a, b) {
-      const fa = featuresOf(a);
-      const fb = featuresOf(b);
       const parts: Parts = {};
-      const of = (point: Point, f: Features): number => {
-        const live = entries.get(point.key);
-        return live ? relevanceOf(live) : relevance.of(relevance.rule(f.rule));
-      };
-      const tau = tauOf(relevance.site(fa.site, a.at), relevance.site(fb.site, b.at));
-      const value = affinity(
-        fa,
-        fb,
-        connectivity.of(fa, fb),
-        of(a, fa) * of(b, fb),
-        tau,
-        shared(deployBehind(fa), deployBehind(fb)),
-        model,
-        parts,
-      );
+      const value = measured(knownOf(a), knownOf(b), parts);
       return { distance: 1 - value, parts };
     },
   };

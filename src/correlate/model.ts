@@ -53,6 +53,8 @@ export const CorrelationModel = z.strictObject({
   }),
   /** How far disagreement on a soft fact can lower the affinity: 0 ignores the fact, 1 lets it veto. */
   soft: z.strictObject({ labels: unit, text: unit, deploy: unit, group: unit }),
+  /** Affinities that make an incident look like several: see split.ts. */
+  split: z.strictObject({ tight: unit, apart: unit, margin: unit }),
   /**
    * Cohesion guard against chaining: the mean affinity that lets an alert (or a cluster of one) join, that merges two
    * clusters, and the relevance below which a lone re-fire does not go back to an incident that has other alerts.

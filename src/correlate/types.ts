@@ -79,6 +79,8 @@ export type Correlator = {
   loadMemory(records: MemoryRecord[]): void;
   /** A new service graph or window takes over; points, clusters and what was learned stay. */
   reconfigure(options: CorrelatorOptions): void;
+  /** The affinities (1 − distance, 0..1) among these points, by their places in the list. */
+  affinities(points: readonly Point[]): (i: number, j: number) => number;
   /** Distance of two points with its parts, for `explain` and the correlation endpoint; works for any two points. */
   distance(a: Point, b: Point): { distance: number; parts: Record<string, number> };
 };

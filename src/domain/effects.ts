@@ -47,6 +47,8 @@ export type IncidentState = {
   declared: { title: string; severity: Incident['severity']; service: string | null; team: string | null } | null;
   /** What people said of its causes, if anything; ranking takes them at their word. */
   causeFeedback?: { kind: 'right-cause' | 'wrong-cause'; service: string; by?: string }[];
+  /** It turned out to be several: the alert keys of each group, largest first, and why. A person accepts it with `split`. */
+  proposedSplit?: { groups: string[][]; reason: string; at: number } | null;
   /** Counts each change of membership or status; `assessedRevision` is the newest one judged. */
   revision: number;
   assessedRevision: number;
@@ -73,6 +75,8 @@ export type IncidentState = {
   heldAt: { severity: Incident['severity']; services: string[] } | null;
   /** How often it came back within its reopen window; the more often, the longer it must be quiet to count as resolved. */
   reopens: number;
+  /** Time alone changes its impact then (a loss passes an amount, a budget a share); null or absent: never. */
+  lookAgainAt?: number | null;
   /** Nothing fires any more; it is declared resolved then, unless something fires again. Null: not waiting. */
   resolveDueAt: number | null;
   escalation: EscalationState | null;

@@ -20,6 +20,7 @@ export type TimelineEntry = {
     | 'assigned'
     | 'merged'
     | 'split'
+    | 'split-proposed'
     | 'note'
     | 'feedback'
     | 'deploy'

@@ -25,6 +25,8 @@ export type LiveIncident = {
   fresh: boolean;
   /** Where the last deed came from, until it is assessed: PagerDuty is not told of its own acknowledgement. */
   echo: Target['channel'] | null;
+  /** When it was last looked at whether it is several, and how many episodes it had. */
+  splitLook?: { at: number; size: number };
   /** The next assessment should come at once: first one, resolved, severity rose, a person acted. */
   urgent: boolean;
 };
