@@ -61,9 +61,14 @@ export function correlateStream(
 ): Outcome {
   const windowMs = how.windowMs ?? 900_000;
   const reopenMs = how.reopenMs ?? 300_000;
-  const correlator =
-    how.correlator ??
+  const fresh = (): Correlator =>
     createCorrelator({ graph: buildGraph(stream.topology), windowMs }, models.correlation, how.tuning);
+  const correlator = how.correlator ?? fresh();
+  if (stream.before) {
+    const earlier = fresh();
+    correlateStream(stream.before, models, { ...how, correlator: earlier });
+    correlator.loadMemory(earlier.drainMemory());
+  }
   const events: { at: number; fire: boolean; episode: Episode }[] = [];
   for (const e of stream.episodes) {
     events.push({ at: e.startsAt + e.delayMs, fire: true, episode: e });

@@ -31,6 +31,8 @@ export type Stream = {
   topology: Topology;
   truth: Truth;
   metrics: Series[];
+  /** What the correlator has seen on an earlier day; without it a stream is met with nothing learned. */
+  before?: Stream;
 };
 
 const read = (file: string): string => {
@@ -220,6 +222,17 @@ export function rotated(stream: Stream, share: number): Stream {
       return { ...e, startsAt: e.startsAt + by, endsAt: e.endsAt === null ? null : e.endsAt + by };
     }),
   };
+}
+
+/** The stream met by a correlator that has learned from `before`, which ran `days` earlier, followed by nothing at all. */
+export function secondDay(stream: Stream, before: Stream, days = 2): Stream {
+  const by = -days * 86_400_000;
+  const episodes = before.episodes.map((e) => ({
+    ...e,
+    startsAt: e.startsAt + by,
+    endsAt: e.endsAt === null ? null : e.endsAt + by,
+  }));
+  return { ...stream, name: `${stream.name}, second day`, before: { ...before, episodes } };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { jittered, loadStream, noiseMoved, overlaid, recordings, rotated, type Stream } from './streams.ts';
+import { jittered, loadStream, noiseMoved, overlaid, recordings, rotated, type Stream, secondDay } from './streams.ts';
 import { characterOf, synthetic } from './synthetic.ts';
 
 /** The recordings as they are, for whoever changes them further. */
@@ -42,6 +42,7 @@ export function variantsOf(base: Stream, seeds: readonly number[]): Record<strin
     jittered: seeds.map((seed) => jittered(base, seed)),
     'other noise': seeds.map((seed) => noiseMoved(base, seed)),
     'other start': [0.25, 0.5, 0.75].map((share) => rotated(base, share)),
+    'second day': seeds.map((seed) => secondDay(noiseMoved(base, seed), noiseMoved(base, seed + 100))),
     overlaid: (overlays[base.name] ?? []).map((seconds) => overlaid(base, seconds)),
   };
 }

@@ -6,31 +6,38 @@ import type { Stream } from './streams.ts';
 import { inventedSystems, storms, variantsOf } from './suite.ts';
 
 const seeds = [1, 2, 3, 4];
+/** The table in bench/README.md takes others (101 and up). */
+const inventedSeeds = Array.from({ length: 24 }, (_, i) => i + 1);
 
 /** What may change, and to what. Everything else in the model is a definition, not a fit. */
-const grid: { path: [keyof CorrelationModel, string] | [keyof CorrelationModel]; values: unknown[] }[] = [
-  { path: ['eps'], values: [0.7, 0.75, 0.8, 0.85] },
-  { path: ['time', 'k'], values: [1.5, 1.75, 2, 2.25, 2.5] },
+const grid: { path: string[]; values: unknown[] }[] = [
+  { path: ['eps'], values: [0.75, 0.8, 0.85] },
+  { path: ['time', 'k'], values: [1.75, 2, 2.25, 2.5] },
+  { path: ['time', 'minMs'], values: [45_000, 60_000, 90_000] },
   { path: ['time', 'maxMs'], values: [600_000, 900_000, 1_200_000] },
+  { path: ['time', 'span', 'share'], values: [0.65, 0.7, 0.75, 0.8] },
+  { path: ['time', 'span', 'scale'], values: [1.5, 2, 2.5, 3] },
+  { path: ['time', 'span', 'prior'], values: [5, 10, 15, 20] },
   {
     path: ['connectivity', 'hops'],
     values: [
       [1, 1, 0.9, 0.8],
       [1, 1, 0.8, 0.6],
       [1, 0.9, 0.8, 0.7],
+      [1, 0.9, 0.8, 0.6],
       [1, 0.9, 0.7, 0.5],
-      [1, 1, 0.8],
     ],
   },
   { path: ['connectivity', 'unknown'], values: [0.5, 0.65, 0.8] },
-  { path: ['relevance', 'priorMean'], values: [0.4, 0.45, 0.5, 0.55, 0.6] },
-  { path: ['relevance', 'together'], values: [0.65, 0.7, 0.75, 0.8] },
+  { path: ['relevance', 'priorMean'], values: [0.4, 0.45, 0.5, 0.55] },
+  { path: ['relevance', 'together'], values: [0.6, 0.65, 0.7, 0.75] },
   { path: ['relevance', 'gain'], values: [0.8, 1, 1.2] },
-  { path: ['relevance', 'chanceFloor'], values: [0.1, 0.15, 0.2, 0.25, 0.3] },
-  { path: ['relevance', 'pooledLimit'], values: [1, 1.5, 2, 2.5, 3] },
+  { path: ['relevance', 'chanceFloor'], values: [0.15, 0.2, 0.25, 0.3] },
+  { path: ['relevance', 'pooledLimit'], values: [1.5, 2, 2.5, 3] },
   { path: ['relevance', 'sameRule'], values: [0.25, 0.5, 0.75, 1] },
   { path: ['guard', 'cohesion'], values: [0.25, 0.275, 0.3, 0.325, 0.35] },
-  { path: ['guard', 'merge'], values: [0.3, 0.4, 0.45, 0.5, 0.6] },
+  { path: ['guard', 'merge'], values: [0.45, 0.5, 0.6, 0.7] },
+  { path: ['guard', 'returning'], values: [0.5, 0.65, 0.8] },
 ];
 
 /** A change must be worth this much of the mean F1, or the simpler story (the present value) stays. */
@@ -95,8 +102,16 @@ export function trainCorrelation(
       streams,
     })),
   );
-  groups.push({ name: 'invented systems', system: 'invented', streams: inventedSystems([1, 2]) });
-  groups.push({ name: 'storms of six', system: 'invented', streams: storms([1, 2, 3]) });
+  const invented = inventedSystems(inventedSeeds);
+  for (const overlapping of [false, true]) {
+    const streams = invented.filter((s) => s.name.includes('overlapping') === overlapping);
+    groups.push({
+      name: `invented systems, faults ${overlapping ? 'overlapping' : 'apart'}`,
+      system: 'invented',
+      streams,
+    });
+  }
+  groups.push({ name: 'storms of six', system: 'invented', streams: storms(inventedSeeds.slice(0, 8)) });
 
   const model = { ...search(groups, models, scorer), version: models.correlation.version };
   const fitted = objective(groups, { ...models, correlation: model }, scorer).byGroup;
@@ -131,12 +146,13 @@ function cardOf(
 
 **Data.** Two recordings (ob-a: Online Boutique, from Nezha, MIT; petshop-low: from amazon-science/petshop-root-cause-analysis,
 CC BY 4.0), each as recorded, with onsets jittered ±15 s, with its noise moved to other faults, from other starting points and
-laid over itself; ${seeds.length} seeds. Besides, invented systems and storms, to notice bending to the two graphs.
+met two quiet days after an earlier one (second day) and laid over itself; ${seeds.length} seeds. Besides, ${inventedSeeds.length} invented
+systems of every size and storms of six faults, to notice bending to the two graphs.
 No name, label value or time of a stream is in the model.
 
 **Method.** Coordinate search over a small grid, two rounds; a change is taken when the mean of (2 · F1 all + F1 faults) / 3 over
 the groups rises by more than ${worthwhile}. "Unseen" is the same search without any stream of that system, scored on that system.
-Cold start throughout: every stream begins with nothing learned. \`npm run train\` makes this file and the model, byte for byte.
+Cold start: but for the second days every stream begins with nothing learned. \`npm run train\` makes this file and the model, byte for byte.
 
 **Score** (pairwise F1, all scored alerts / fault alerts only, mean over the group's streams)
 
