@@ -7,7 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fingerprint } from '../src/receive/fingerprint.ts';
 
 /** The real service as a child process on a config and a data folder of its own, for benchmarks. */
-export async function startService(files: Record<string, unknown>, env: Record<string, string> = {}) {
+export async function startService(
+  files: Record<string, unknown>,
+  env: Record<string, string> = {},
+  /** Another process owns the shard: it is up as soon as it listens. */
+  { standby = false } = {},
+) {
   const dir = mkdtempSync(join(tmpdir(), 'tocsin-bench-'));
   chmodSync(dir, 0o755);
   const config = join(dir, 'config');
@@ -37,7 +42,7 @@ export async function startService(files: Record<string, unknown>, env: Record<s
       owns ||= line.includes('owns the shard');
     }
   });
-  for (let i = 0; i < 600 && !(url && owns); i += 1) await sleep(100);
+  for (let i = 0; i < 600 && !(url && (owns || standby)); i += 1) await sleep(100);
   if (!url) throw new Error('the service did not start within 60 s');
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const { hostname, port } = new URL(url);
@@ -73,6 +78,14 @@ export async function startService(files: Record<string, unknown>, env: Record<s
     rssMb: () => status(child.pid!, 'VmRSS') / 1024,
     /** CPU seconds of the service and of its database so far. */
     cpuSeconds: () => ({ service: cpuOf(child.pid!), database: databaseCpu(dir) }),
+    /** kill -9, and the end of it. */
+    async kill() {
+      agent.destroy();
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await gone;
+      rmSync(dir, { recursive: true, force: true });
+    },
     async stop() {
       agent.destroy();
       child.kill('SIGTERM');

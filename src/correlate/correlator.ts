@@ -207,7 +207,7 @@ export function createCorrelator(
 
   function learnFrom(x: Entry, now: number): void {
     clock = Math.max(clock, now);
-    const { site, onset, spot } = x.features;
+    const { site } = x.features;
     judgePending(now);
     if (!started.has(site)) started.set(site, now);
     relevance.tick(x.site, now);
@@ -215,21 +215,49 @@ export function createCorrelator(
     x.chance = chanceOfCompany(x);
     pending.push(x);
     if (x.site.inMinute <= onsetsPerMinute) learnLags(x);
+    meetCompany(x, (entry, weight) => keepCompany(entry, now, weight));
+    countGroup(x);
+  }
+
+  /**
+   * A point put back after a restart. What it taught is in the counters that the store gave back; only what was kept with
+   * the point itself is worked out again: its company, whether it is part of a burst, whether it still waits for company.
+   */
+  function recall(x: Entry): void {
+    clock = Math.max(clock, x.at);
+    if (!started.has(x.features.site)) started.set(x.features.site, x.at);
+    markBurst(x);
+    x.chance = chanceOfCompany(x);
+    pending.push(x);
+    const isOver = (entry: Entry): boolean => entry.at + companionMs(entry) <= clock;
+    while (pendingHead < pending.length && isOver(pending[pendingHead]!)) pendingHead += 1;
+    meetCompany(x, (entry, weight) => {
+      entry.company = Math.max(entry.company, weight);
+    });
+    countGroup(x);
+  }
+
+  /** Tells both sides of the points that began with this one, at its spot or beside it, and what such company weighs. */
+  function meetCompany(x: Entry, met: (entry: Entry, weight: number) => void): void {
     const budget = { left: Math.min(looks, companyLooks) };
     for (const near of x.spot.near) {
       if (near.connectivity < close) break;
       for (const cell of near.spot.cells.values()) {
-        visitCell(cell, onset, companionMs(x), budget, (entry) => {
+        visitCell(cell, x.features.onset, companionMs(x), budget, (entry) => {
           if (entry.alert === x.alert) return true;
           // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
           const sameRule = entry.rule === x.rule && !(x.burst || entry.burst);
           const weight = sameRule ? model.relevance.sameRule : 1;
-          keepCompany(x, now, weight);
-          keepCompany(entry, now, weight);
+          met(x, weight);
+          met(entry, weight);
           return true;
         });
       }
     }
+  }
+
+  function countGroup(x: Entry): void {
+    const { onset, spot } = x.features;
     const group = groups.get(spot) ?? { count: 0, last: -Infinity };
     if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
     group.last = Math.max(group.last, onset);
@@ -570,7 +598,10 @@ export function createCorrelator(
   return {
     place,
     assigned(point, incidentId) {
-      attach(entries.get(point.key) ?? insert(point), incidentId);
+      const known = entries.get(point.key);
+      const entry = known ?? insert(point);
+      if (!known && learn) recall(entry);
+      attach(entry, incidentId);
     },
     merged(from, into) {
       const a = clusterNamed(from);

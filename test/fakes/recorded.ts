@@ -7,7 +7,7 @@ import { loadModels } from '../../src/config/models.ts';
 import type { Config } from '../../src/config/schema.ts';
 import type { Action } from '../../src/domain/action.ts';
 import { noFacts } from '../../src/domain/facts.ts';
-import { createEngine, type Input } from '../../src/pipeline.ts';
+import { createEngine, type Input, KEEP_MS } from '../../src/pipeline.ts';
 import { decode } from '../../src/receive/decode.ts';
 import { compileRules } from '../../src/rules.ts';
 import { openShard } from '../../src/store/shard.ts';
@@ -17,7 +17,7 @@ export type Told = { fingerprint: string; labels: Record<string, string>; summar
 
 /**
  * A store with a past in it: what is told here runs through the real engine with a clock that the story moves, and is
- * committed as the service commits it.
+ * committed as the service commits it. On a store with a past already it goes on from there, as after a restart.
  */
 export async function recorded(db: TestDatabase, files: Record<string, string>, begin: number) {
   const dir = mkdtempSync(join(tmpdir(), 'tocsin-story-'));
@@ -31,6 +31,7 @@ export async function recorded(db: TestDatabase, files: Record<string, string>, 
   const auditKey = { id: 'test', secret: randomBytes(32) };
   const session = await openShard({ url: db.url, name: 'story', log: quiet, auditKey, now: () => clock });
   if (!session) throw new Error('somebody else owns the shard');
+  engine.restore(await session.restore({ now: begin, lookbackMs: KEEP_MS }), begin);
 
   async function settle(): Promise<void> {
     engine.advance(clock);

@@ -71,6 +71,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     suppressed: [] as Effects['suppressed'],
     results: new Map<string, Effects['actionResults'][number]['result']>(),
     links: [] as Effects['links'],
+    memory: new Map<string, Effects['memory'][number]>(),
     feedback: [] as Effects['feedback'],
     heartbeats: new Map<string, Effects['heartbeats'][number]>(),
     silences: [] as Effects['silences'],
@@ -93,6 +94,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
     record.timeline.push(...effects.timeline);
     record.suppressed.push(...effects.suppressed);
     record.links.push(...effects.links);
+    for (const one of effects.memory) record.memory.set(`${one.scope} ${one.key}`, structuredClone(one));
     record.feedback.push(...effects.feedback);
     record.silences.push(...effects.silences);
     record.audit.push(...effects.audit);
@@ -103,19 +105,22 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
   /** Moves the clock to `hh:mm[:ss]` after the start, firing every timer on the way at its own time. */
   function at(time: string): void {
     const [hours = 0, minutes = 0, seconds = 0] = time.split(':').map(Number);
-    const until = START + ((hours * 60 + minutes) * 60 + seconds) * 1000;
-    for (let due = engine.nextDue(); due !== null && due <= until; due = engine.nextDue()) {
+    until(START + ((hours * 60 + minutes) * 60 + seconds) * 1000);
+  }
+
+  /** The same up to a moment, epoch ms. */
+  function until(moment: number): void {
+    for (let due = engine.nextDue(); due !== null && due <= moment; due = engine.nextDue()) {
       clock = Math.max(clock, due);
       settle();
     }
-    clock = until;
+    clock = moment;
     settle();
   }
 
   /** Lets so many seconds pass. */
   function later(seconds: number): void {
-    const passed = (clock - START) / 1000 + seconds;
-    at(`00:00:${passed}`);
+    until(clock + seconds * 1000);
   }
 
   const labelsOf = (alertname: string, labels: Record<string, string>) => ({
@@ -165,6 +170,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
   return {
     at,
     later,
+    until,
     post,
     now: () => clock,
     engine,
@@ -228,7 +234,7 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
       const restored: Restored = {
         alerts: structuredClone([...record.alerts.values()]).sort((a, b) => a.receivedAt - b.receivedAt),
         incidents: structuredClone([...record.incidents.values()]),
-        memory: [],
+        memory: structuredClone([...record.memory.values()]),
         links: record.links,
         silences: record.silences,
         heartbeats: [...record.heartbeats.values()],
