@@ -49,9 +49,15 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
   const names = affected.map((s) => s.service);
   const over = state.status === 'resolved';
 
-  const deploys = suspectDeploys([...world.deploys, ...facts.deploys], affected, graph, state.startedAt);
   const ranked =
     members.length > RANKED ? [...members].sort((a, b) => a.startsAt - b.startsAt).slice(0, RANKED) : members;
+  const deploys = suspectDeploys({
+    deploys: [...world.deploys, ...facts.deploys],
+    alerts: ranked,
+    declared,
+    graph,
+    startedAt: state.startedAt,
+  });
   const causes = rankCauses(
     {
       alerts: ranked.map((a) => ({ ...pointOf(a), status: a.status })),
@@ -70,6 +76,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     impact,
     notes,
     degraded: unpriced,
+    lookAgainAt,
   } = assessImpact({
     services: names,
     suspect: causes[0] && causes[0].confidence !== 'low' ? causes[0].service : null,
@@ -80,7 +87,9 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     startedAt: state.startedAt,
     now: state.resolvedAt ?? now,
     over,
+    edges: [...policy.priority.revenue_impact.map((row) => row.over), ...policy.routing.byImpact.edges],
   });
+  state.lookAgainAt = lookAgainAt;
   const assigned = state.assignee && 'team' in state.assignee ? state.assignee.team : (state.declared?.team ?? null);
   const recommendations = recommend({
     alerts: lead ? [lead, ...alerts.filter((a) => a !== lead).slice(0, 50)] : [],

@@ -27,9 +27,13 @@ const clock = (at: number): string => new Date(at).toISOString();
 export function dueAt(incident: LiveIncident): number | null {
   const { state } = incident;
   if (state.status === 'resolved') return null;
-  const times = [plan.wakeAt(state.escalation), state.snoozedUntil, state.suppressedUntil, state.resolveDueAt].filter(
-    (t) => t !== null,
-  );
+  const times = [
+    plan.wakeAt(state.escalation),
+    state.snoozedUntil,
+    state.suppressedUntil,
+    state.resolveDueAt,
+    state.lookAgainAt ?? null,
+  ].filter((t) => t !== null);
   return times.length === 0 ? null : Math.min(...times);
 }
 
@@ -53,6 +57,10 @@ export function advanceIncident(world: World, rules: TimerRules, incident: LiveI
   }
   if (state.suppressedUntil !== null && state.suppressedUntil <= now) {
     state.suppressedUntil = null;
+    life.touch(world, incident, now, true);
+  }
+  if (state.lookAgainAt && state.lookAgainAt <= now) {
+    state.lookAgainAt = null;
     life.touch(world, incident, now, true);
   }
   if (!state.escalation) return;

@@ -12,7 +12,12 @@ export type Weighed = {
 /** A rule of `by_impact` whose names are words of an escalation step: `team:sre`, `schedule:secondary`, `person:ana`. */
 type CompiledRule = Pick<ImpactRule, 'when' | 'escalate_after'> & { add: readonly string[] };
 
-export type ImpactRouting = { urgency: readonly CompiledRule[]; also: readonly CompiledRule[] };
+export type ImpactRouting = {
+  urgency: readonly CompiledRule[];
+  also: readonly CompiledRule[];
+  /** Amounts of revenue impact that some rule asks for. */
+  edges: readonly number[];
+};
 
 type Names = Pick<Config['routing'], 'teams' | 'people' | 'schedules'>;
 
@@ -36,14 +41,22 @@ export function compileByImpact({ by_impact, ...names }: Config['routing']): Imp
     ...(escalate_after !== undefined && { escalate_after }),
     add: add.flatMap((name) => wordOf(name, names) ?? []),
   });
-  return { urgency: by_impact.urgency.map(compile), also: by_impact.also.map(compile) };
+  const rules = [...by_impact.urgency, ...by_impact.also];
+  return {
+    urgency: by_impact.urgency.map(compile),
+    also: by_impact.also.map(compile),
+    edges: rules.flatMap(({ when }) => (when ?? []).flatMap((criteria) => criteria.revenue_impact_over ?? [])),
+  };
 }
 
 /**
  * Whom impact adds (words of an escalation step), and the longest wait for the second step in ms, or null when no rule that
  * holds names one: the first rule of `urgency` that holds, and every one of `also` that does.
  */
-export function byImpact(weighed: Weighed, { urgency, also }: ImpactRouting): { add: string[]; wait: number | null } {
+export function byImpact(
+  weighed: Weighed,
+  { urgency, also }: Pick<ImpactRouting, 'urgency' | 'also'>,
+): { add: string[]; wait: number | null } {
   const first = urgency.find((rule) => holds(rule, weighed));
   const rules = [...(first ? [first] : []), ...also.filter((rule) => holds(rule, weighed))];
   const waits = rules.flatMap((rule) => rule.escalate_after ?? []);

@@ -5,7 +5,7 @@ import type { Impact } from '../domain/incident.ts';
 import type { Degraded } from '../domain/reason.ts';
 import type { Severity } from '../domain/severity.ts';
 import { type Declared, declaredOf } from './impact/declared.ts';
-import { revenueOf, totalOf } from './impact/money.ts';
+import { nextEdge, revenueOf, totalOf } from './impact/money.ts';
 import { slaBreachRisk } from './impact/objective.ts';
 import { cascadeRisk, expectedToFollow } from './impact/spread.ts';
 
@@ -22,6 +22,8 @@ export type ImpactInput = {
   startedAt: number;
   now: number;
   over: boolean;
+  /** Amounts of revenue impact that priority and routing ask for. */
+  edges: readonly number[];
 };
 
 export type AssessedImpact = {
@@ -30,6 +32,8 @@ export type AssessedImpact = {
   notes: string[];
   /** Figures that were refused though something was declared for them. */
   degraded: Degraded[];
+  /** When time alone will have changed what is said here (epoch ms), or null. */
+  lookAgainAt: number | null;
 };
 
 /** Taken when no incident like it is on record. */
@@ -63,6 +67,9 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
     ...time,
   });
   const cascade = cascadeRisk(spread, catalogue);
+  const steps = sla.steps.map((ms) => Math.ceil(startedAt + ms)).filter((at) => at > now);
+  const edge = nextEdge(revenue, input.edges, { startedAt, now, expected: time.expected });
+  const times = edge === null ? steps : [edge, ...steps];
   return {
     impact: {
       revenuePerHour: revenue.perHour,
@@ -87,6 +94,7 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
       ...cascade.notes,
     ],
     degraded: revenue.refused === null ? [] : [{ stage: 'impact', reason: revenue.refused }],
+    lookAgainAt: over || times.length === 0 ? null : Math.min(...times),
   };
 }
 

@@ -285,6 +285,7 @@ function incidentRow({ state, doc }: IncidentRecord) {
     state.snoozedUntil,
     state.suppressedUntil,
     state.resolveDueAt,
+    state.lookAgainAt ?? null,
   ].filter((at) => at !== null);
   return {
     id: state.id,

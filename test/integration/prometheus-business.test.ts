@@ -39,6 +39,7 @@ async function look(config: Config, subject: Subject, deadlineMs = 5_000) {
       startedAt: subject.startedAt,
       now: subject.now,
       over: false,
+      edges: [],
     });
     return { facts, impact, notes };
   } finally {
@@ -81,10 +82,14 @@ shop_sessions{service="shop",pod="a"} 5000
       rules: { groups: [] },
     });
     const rate = `${prometheus.url}/api/v1/query?query=${encodeURIComponent('rate(shop_requests_total[1m])')}`;
-    await until(async () => {
-      const { data } = (await (await fetch(rate)).json()) as { data: { result: unknown[] } };
-      return data.result.length >= 6;
-    }, 30_000);
+    await until(
+      async () => {
+        const { data } = (await (await fetch(rate)).json()) as { data: { result: unknown[] } };
+        return data.result.length >= 6;
+      },
+      () => 'prometheus has no rates yet',
+      30_000,
+    );
   }, 60_000);
   afterAll(async () => {
     await prometheus?.stop();

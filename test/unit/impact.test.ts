@@ -23,6 +23,7 @@ const assess = (services: string[], declared: object, { facts, ...more }: More =
     startedAt: 0,
     now: HOUR / 2,
     over: false,
+    edges: [],
     ...more,
   });
 const lasting = (p50: number, more: object = {}) => ({
@@ -82,6 +83,28 @@ describe('money', () => {
     expect(at(10, { over: true }).impact.totalRevenueImpact).toBe(100);
     expect(at(10, { over: true }).notes).toContain('600 USD an hour × 0.17 h that it lasted = 100 USD');
     expect(at(90, { over: true }).impact.totalRevenueImpact).toBe(900);
+  });
+
+  test('is looked at again when it outlasts its like and whenever it then passes an amount that somebody asks for', () => {
+    const again = (minutes: number, perHour = 600, edges = [100, 1000], more: More = {}) => {
+      const { lookAgainAt } = assess(
+        ['a'],
+        { a: usd(perHour) },
+        { ...lasting(1800), now: minutes * 60_000, edges, ...more },
+      );
+      return lookAgainAt === null ? null : lookAgainAt / 60_000;
+    };
+    // 600 an hour is a cent in 60 ms.
+    expect(again(0)).toBeCloseTo(30.001, 4);
+    expect(again(29)).toBeCloseTo(30.001, 4);
+    expect(again(31)).toBeCloseTo(100.001, 4);
+    expect(again(101)).toBeNull();
+    expect(again(0, 0)).toBeNull();
+    expect(again(0, 600, [], { over: true })).toBeNull();
+    const then = again(31)! * 60_000;
+    const total = (now: number) => assess(['a'], { a: usd(600) }, { ...lasting(1800), now }).impact.totalRevenueImpact!;
+    expect(total(then)).toBeGreaterThan(1000);
+    expect(total(then - 60)).toBeLessThanOrEqual(1000);
   });
 
   test('is counted to the cent, so that no edge is crossed by rounding', () => {
@@ -197,6 +220,17 @@ describe('the risk to the objective', () => {
   test('looks ahead by how long incidents like it took', () => {
     expect([risk(1, lasting(600)), risk(1, lasting(1300)), risk(1, lasting(2600))]).toEqual(['low', 'medium', 'high']);
     expect(risk(1, { facts: {} })).toBe('low');
+  });
+
+  test('is looked at again when time alone raises it', () => {
+    const again = (minutes: number) => assess(['checkout'], slo, { now: minutes * 60_000 }).lookAgainAt;
+    expect([again(0)! / 60_000, again(5)! / 60_000, again(22)]).toEqual([
+      expect.closeTo(4.32, 3),
+      expect.closeTo(21.6, 3),
+      null,
+    ]);
+    expect(risk(again(0)! / 60_000)).toBe('medium');
+    expect(risk(again(5)! / 60_000)).toBe('high');
   });
 
   test('is held down by a severity that does not mean an outage, and unknown without an objective', () => {

@@ -68,4 +68,24 @@ export function totalOf(
   return { total, note: `${perHour}${unit} an hour × ${hours(ms)} h ${why} = ${total}${unit}` };
 }
 
+/**
+ * When the growing loss of an incident that outlasts its like next passes one of `edges` (amounts that priority and routing ask
+ * for), or begins to grow: epoch ms, null when it never does.
+ */
+export function nextEdge(
+  { perHour }: Pick<Revenue, 'perHour'>,
+  edges: readonly number[],
+  { startedAt, now, expected }: { startedAt: number; now: number; expected: number },
+): number | null {
+  if (perHour === null || perHour === 0) return null;
+  // From here on it grows; what is passed before that, the expectation has passed already.
+  const grows = startedAt + expected + centTakes(perHour);
+  const passed = edges.map((edge) => startedAt + (edge / perHour) * HOUR + centTakes(perHour));
+  const coming = [grows, ...passed].filter((at) => at >= grows && Math.ceil(at) > now);
+  return coming.length === 0 ? null : Math.ceil(Math.min(...coming));
+}
+
+/** How long it takes to lose a cent. */
+const centTakes = (perHour: number): number => (0.01 / perHour) * HOUR;
+
 const hours = (ms: number): number => Math.round((ms / HOUR) * 100) / 100;

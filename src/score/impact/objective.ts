@@ -5,6 +5,8 @@ import type { Declared } from './declared.ts';
 
 type Risk = 'low' | 'medium' | 'high';
 export type Judged = { risk: Impact['slaBreachRisk']; notes: string[] };
+/** `steps`: ms after the start at which the risk grows by time alone. */
+type JudgedInTime = Judged & { steps: number[] };
 
 const risks: readonly Risk[] = ['low', 'medium', 'high'];
 
@@ -43,9 +45,10 @@ export function slaBreachRisk(
     expected: number;
     known: boolean;
   },
-): Judged {
+): JudgedInTime {
   let risk: Judged['risk'] = 'unknown';
   const notes: string[] = [];
+  const steps: number[] = [];
   for (const { name, service } of declared) {
     const { slo } = service;
     if (!slo) continue;
@@ -55,9 +58,10 @@ export function slaBreachRisk(
     if (one === null) continue;
     if (!measured && slo.errors) notes.push(`The errors of ${name} are not known, so the worst case is taken`);
     notes.push(one.note);
+    if (!measured) steps.push(...[MEDIUM, HIGH].map((share) => share * budgetOf(slo)));
     if (risk === 'unknown' || risks.indexOf(one.risk) > risks.indexOf(risk)) risk = one.risk;
   }
-  return { risk, notes };
+  return { risk, notes, steps };
 }
 
 type Slo = NonNullable<Declared['service']['slo']>;
@@ -90,6 +94,12 @@ function measuredRisk(
   return { risk, note: text.join('; ') };
 }
 
+/** Shares of the budget that one incident may not eat. */
+const [MEDIUM, HIGH] = [0.1, 0.5];
+
+/** ms of full outage that an objective allows in its window. */
+const budgetOf = ({ objective, window }: Slo): number => (1 - objective / 100) * window;
+
 /**
  * How much of the budget, (1 − objective) × window, the incident eats if every request fails meanwhile. high: half is gone, or
  * all will be by the expected end; medium: a tenth, or half. A tenth is where the SRE workbook's ticket begins. Ahead is only
@@ -100,9 +110,9 @@ function worstCase(
   slo: Slo,
   { severity, elapsed, expected, known }: { severity: Severity; elapsed: number; expected: number; known: boolean },
 ): { risk: Risk; note: string } {
-  const budget = (1 - slo.objective / 100) * slo.window;
+  const budget = budgetOf(slo);
   const [spent, coming] = [elapsed / budget, Math.max(elapsed, known ? expected : 0) / budget];
-  const risk = spent >= 0.5 || coming >= 1 ? 'high' : spent >= 0.1 || coming >= 0.5 ? 'medium' : 'low';
+  const risk = spent >= HIGH || coming >= 1 ? 'high' : spent >= MEDIUM || coming >= HIGH ? 'medium' : 'low';
   const size = `${Math.round(budget / 60_000)} min`;
   const ahead = known ? `, ${percent(coming)} % by the expected end` : '';
   const note = `${percent(spent)} % of the error budget of ${name} (${size}) is gone if every request has failed since${ahead}`;
