@@ -84,6 +84,8 @@ export const IncidentDeploy = z.looseObject({
   /** Seconds from the deploy to the incident's onset; negative when it came after. */
   leadSeconds: z.number(),
   suspicion: z.number().min(0).max(1),
+  /** Suspicious enough to be named as a suspect; absent in incidents of earlier versions, where all were. */
+  suspect: z.boolean().optional(),
 });
 export type IncidentDeploy = z.infer<typeof IncidentDeploy>;
 

@@ -173,8 +173,6 @@ function deployOf(deploy: IncidentDeploy): Message['deploys'][number] {
 function heldOf({ decision }: Incident): string | null {
   if (decision.reasons.some((reason) => reason.code === 'kill-switch'))
     return 'Kill switch on: everything is passed through, nothing is held back';
-  if (decision.reasons.some((reason) => reason.code === 'kill-switch'))
-    return 'Kill switch on: everything is passed through, nothing is held back';
   if (decision.verdict !== 'suppress' || (decision.mode !== 'assist' && decision.mode !== 'active')) return null;
   const because = decision.reasons
     .map((reason) => plain(reason.text, 120))
@@ -233,7 +231,9 @@ export function buildMessage(incident: Incident, extras: MessageExtras): Message
     trend: metrics && !done ? trendOf(metrics) : null,
     around: done ? [] : aroundOf(incident),
     ...suspectsOf(incident),
-    deploys: [...incident.deploys]
+    // One that merely happened near it is in the API; named here it would be taken for the cause.
+    deploys: incident.deploys
+      .filter(({ suspect }) => suspect !== false)
       .sort((a, b) => b.suspicion - a.suspicion)
       .slice(0, 3)
       .map(deployOf),

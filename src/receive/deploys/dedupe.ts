@@ -14,7 +14,8 @@ const environments: Record<string, string> = {
   stg: 'staging',
   dev: 'development',
 };
-const environmentOf = (name: string): string => {
+/** One name for the spellings of an environment: `prod` is `production`. */
+export const environmentOf = (name: string): string => {
   const lower = name.toLowerCase();
   return Object.hasOwn(environments, lower) ? environments[lower]! : lower;
 };
