@@ -481,7 +481,9 @@ export const OnCall = z.object({
   teams: z.array(
     z.looseObject({
       name: z.string(),
-      now: z.array(z.looseObject({ schedule: z.string(), person: z.string().nullable() })),
+      /** By schedule that the team's escalations use: who has it until when, and who takes over when; null: nobody. */
+      now: z.array(z.looseObject({ schedule: z.string(), person: z.string().nullable(), until: time.nullable() })),
+      next: z.array(z.looseObject({ schedule: z.string(), person: z.string().nullable(), since: time.nullable() })),
     }),
   ),
 });

@@ -26,8 +26,11 @@ function asText({ schedules, teams }: ReturnType<typeof whoIsOnCall>): string[] 
   ]);
   const teamLines = teams
     .filter(({ now }) => now.length > 0)
-    .map(({ name, now }) => {
-      const people = now.map(({ schedule, person }) => `${person ?? 'nobody'} (${schedule})`);
+    .map(({ name, now, next: after }) => {
+      const people = now.map(({ schedule, person }, i) => {
+        const then = after[i]?.person ?? 'nobody';
+        return `${person ?? 'nobody'}, then ${then} (${schedule})`;
+      });
       return `  ${name}: ${people.join(', ')}`;
     });
   return teamLines.length > 0 ? [...lines, 'teams', ...teamLines] : lines;

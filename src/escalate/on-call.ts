@@ -7,8 +7,12 @@ export type ShownShift = { person: string; since: string; until: string; overrid
 /** The answer of `GET /api/v1/oncall` and of `tocsin oncall --json`. */
 export type OnCallReport = {
   schedules: { name: string; timeZone: string; now: ShownShift | null; next: ShownShift | null }[];
-  /** `now` lists the schedules that the team's escalations use and who has each of them. */
-  teams: { name: string; now: { schedule: string; person: string | null }[] }[];
+  /** The schedules that the team's escalations use: who has each of them until when, and who takes over when. */
+  teams: {
+    name: string;
+    now: { schedule: string; person: string | null; until: string | null }[];
+    next: { schedule: string; person: string | null; since: string | null }[];
+  }[];
 };
 
 const shown = (shift: Shift | null): ShownShift | null =>
@@ -23,20 +27,30 @@ const shown = (shift: Shift | null): ShownShift | null =>
 export function whoIsOnCall(config: Pick<Config, 'routing'>, at: number): OnCallReport {
   const { schedules, teams } = config.routing;
   const used = schedulesOfTeams(config.routing);
+  const turns = Object.entries(schedules).map(([name, schedule]) => ({
+    name,
+    timeZone: schedule.time_zone,
+    now: shown(onCall(schedule, at)),
+    next: shown(next(schedule, at)),
+  }));
   return {
-    schedules: Object.entries(schedules).map(([name, schedule]) => ({
-      name,
-      timeZone: schedule.time_zone,
-      now: shown(onCall(schedule, at)),
-      next: shown(next(schedule, at)),
-    })),
-    teams: Object.keys(teams).map((name) => ({
-      name,
-      now: [...(used.get(name) ?? [])].map((schedule) => ({
-        schedule,
-        person: onCall(schedules[schedule]!, at)?.person ?? null,
-      })),
-    })),
+    schedules: turns,
+    teams: Object.keys(teams).map((name) => {
+      const own = [...(used.get(name) ?? [])].flatMap((schedule) => turns.find((turn) => turn.name === schedule) ?? []);
+      return {
+        name,
+        now: own.map((turn) => ({
+          schedule: turn.name,
+          person: turn.now?.person ?? null,
+          until: turn.now?.until ?? turn.next?.since ?? null,
+        })),
+        next: own.map((turn) => ({
+          schedule: turn.name,
+          person: turn.next?.person ?? null,
+          since: turn.next?.since ?? null,
+        })),
+      };
+    }),
   };
 }
 

@@ -57,16 +57,20 @@ describe('who is on call', () => {
   });
 
   test('is told per team: the schedules of the policies its alerts may follow', () => {
+    const until = '2026-11-20T19:00:00.000Z';
+    const primary = {
+      now: { schedule: 'primary', person: 'cai', until },
+      next: { schedule: 'primary', person: 'ana', since: until },
+    };
+    const begins = '2030-01-01T06:00:00.000Z';
     expect(whoIsOnCall(config, AT).teams).toEqual([
-      { name: 'sre', now: [{ schedule: 'primary', person: 'cai' }] },
+      { name: 'sre', now: [primary.now], next: [primary.next] },
       {
         name: 'payments',
-        now: [
-          { schedule: 'primary', person: 'cai' },
-          { schedule: 'cash', person: null },
-        ],
+        now: [primary.now, { schedule: 'cash', person: null, until: begins }],
+        next: [primary.next, { schedule: 'cash', person: 'ben', since: begins }],
       },
-      { name: 'data', now: [{ schedule: 'primary', person: 'cai' }] },
+      { name: 'data', now: [primary.now], next: [primary.next] },
     ]);
   });
 });
@@ -88,9 +92,9 @@ describe('tocsin oncall', () => {
         '  now   nobody',
         '  next  ben, Tue 2030-01-01 06:00 to Wed 2030-01-02 06:00',
         'teams',
-        '  sre: cai (primary)',
-        '  payments: cai (primary), nobody (cash)',
-        '  data: cai (primary)',
+        '  sre: cai, then ana (primary)',
+        '  payments: cai, then ana (primary), nobody, then ben (cash)',
+        '  data: cai, then ana (primary)',
         '',
       ].join('\n'),
     );
