@@ -93,7 +93,9 @@ export function conclude(
   if (state.firstNotifiedAt !== null && state.status === 'open' && send)
     handOver(world, rules, incident, doc, routed, now);
   const next = state.escalation ? nextEscalation(state.escalation, policy) : null;
-  doc.nextEscalation = next ? { at: rfc(next.at), notify: next.notify } : null;
+  doc.nextEscalation = next
+    ? { at: rfc(next.at), notify: [...new Set([...next.notify, ...routed.impactTeams])] }
+    : null;
   doc.routing.channels = state.told.length > 0 ? state.told.map(targetLabel) : doc.routing.channels;
 
   settle(world, incident, decided, { told: announced.told, released }, now);
