@@ -4,7 +4,7 @@ import type { CorrelationModel } from '../correlate/model.ts';
 import { pointOf } from '../correlate/place.ts';
 import type { Point, ServiceGraph } from '../correlate/types.ts';
 import type { Alert } from '../domain/alert.ts';
-import type { MemoryRecord } from '../domain/effects.ts';
+import type { IncidentState, MemoryRecord } from '../domain/effects.ts';
 import type { RootCause } from '../domain/incident.ts';
 import type { Severity } from '../domain/severity.ts';
 import type { LinkRow } from '../store/labels.ts';
@@ -76,6 +76,7 @@ export type CorrelationInput = {
   measure: Measure;
   /** What people said of pairs among the alerts. */
   links: LinkRow[];
+  proposedSplit: IncidentState['proposedSplit'];
   eps: number;
   minPts: number;
   /** Edges kept per alert. */
@@ -124,6 +125,7 @@ export async function correlationView(input: CorrelationInput): Promise<Correlat
         at: iso(at),
       };
     }),
+    proposedSplit: proposalView(input.proposedSplit ?? null, alerts),
     serviceGraph: serviceGraphAround(alerts, input.rootCauses, input.graph),
     rootCauses: input.rootCauses,
     clusters: clusters.map((members) => ({
@@ -134,6 +136,21 @@ export async function correlationView(input: CorrelationInput): Promise<Correlat
     minPts,
     omitted: input.omitted,
   };
+}
+
+/** The largest group stays; each of the others is a split of its own to accept. */
+function proposalView(
+  proposed: NonNullable<IncidentState['proposedSplit']> | null,
+  alerts: AlertRow[],
+): Correlation['proposedSplit'] {
+  if (!proposed) return null;
+  const services = new Map(alerts.map((row) => [`${row.source}/${row.fingerprint}`, row.service]));
+  const groups = proposed.groups.map((keys) => ({
+    alerts: keys.map((key) => partsOf(key).fingerprint),
+    services: [...new Set(keys.flatMap((key) => services.get(key) ?? []))].sort(),
+  }));
+  const accept = groups.slice(1).map((group) => ({ alerts: group.alerts }));
+  return { reason: proposed.reason, at: iso(proposed.at), groups, accept };
 }
 
 /** Source and fingerprint of an alert key. */

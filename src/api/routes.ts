@@ -146,6 +146,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
               graph: deps.graph(),
               measure: await measureOf(deps),
               links: await linksAmong(deps.pool, rows.map(alertKey)),
+              proposedSplit: row.status === 'resolved' ? null : row.state.proposedSplit,
               eps: used?.eps ?? deps.model.eps,
               minPts: used?.minPts ?? deps.model.minPts,
               neighbours: query.neighbours,

@@ -258,6 +258,16 @@ export const Correlation = z.object({
       at: time,
     }),
   ),
+  /** The incident turned out to be several. `accept` are the bodies of `POST …/split` (with `by`) that make it so; merging the
+   * groups, or saying that they are related, refuses it. Null when nothing is proposed. */
+  proposedSplit: z
+    .object({
+      reason: z.string(),
+      at: time,
+      groups: z.array(z.object({ alerts: z.array(z.string()), services: z.array(z.string()) })),
+      accept: z.array(z.object({ alerts: z.array(z.string()) })),
+    })
+    .nullable(),
   /** The alerts as density clustering sees them now. */
   clusters: z.array(z.object({ alerts: z.array(z.string()), services: z.array(z.string()) })),
   eps: z.number(),

@@ -65,7 +65,7 @@ export function label(
   if (first?.alert && second?.alert && first.alert.tenant !== second.alert.tenant)
     return refuse(409, 'Alerts of different tenants are never put together.');
 
-  const links = question === 'grouping' && held && first?.alert ? linksOf(world, held, first.alert, second, kind) : [];
+  const links = question === 'grouping' && held ? linksOf(world, held, first, second, kind) : [];
   const records = links.map((pair): LinkRecord => ({ ...pair, by: action.by, at: now, incidentId }));
   for (const record of records) {
     world.out.links.push(record);
@@ -111,11 +111,19 @@ export function label(
     action.by,
     { kind, alert: first?.fingerprint ?? null, other: second?.fingerprint ?? null, service, links: records.length },
   );
-  return { status: 200, incidentId, detail: `Noted: ${kind}${of ? ` (${of})` : ''}. ${consequence(kind, records)}` };
+  return {
+    status: 200,
+    incidentId,
+    detail: `Noted: ${kind}${of ? ` (${of})` : ''}. ${consequence(kind, records, held)}`,
+  };
 }
 
 /** What the label brings about, in a sentence; a person must not have to guess what their word did. */
-function consequence(kind: LabelKind, links: readonly LinkRecord[]): string {
+function consequence(kind: LabelKind, links: readonly LinkRecord[], held: LiveIncident | null): string {
+  const proposed = held?.state.proposedSplit;
+  if (kind === 'not-related' && proposed)
+    return `A split is proposed: ${proposed.reason} Accept it with split, with the alerts that …/correlation names.`;
+  if (links.length > 0 && kind === 'related' && proposed) return 'The proposed split is refused; they stay together.';
   if (links.length > 0 && kind === 'related')
     return 'From their next firing on they are put together; to make them one incident now, merge.';
   if (links.length > 0) return 'From their next firing on they are kept apart; to take them apart now, split.';
@@ -159,21 +167,30 @@ function togetherness(
 const homeOf = (world: World, alert: Alert): LiveIncident | null =>
   alert.incidentId === null ? null : life.living(world, alert.incidentId);
 
-/** An alert and another one, or an alert and the rest of the incident; only where it concerns something that is open. */
+/**
+ * An alert and another one, or an alert and the rest of the incident; only where it concerns something that is open. Said of
+ * the whole incident, "related" refuses the split that is proposed, if one is.
+ */
 function linksOf(
   world: World,
   held: LiveIncident,
-  alert: Alert,
+  first: Named | null,
   other: Named | null,
   kind: LabelKind,
 ): Pick<LinkRecord, 'kind' | 'a' | 'b'>[] {
+  const said = { kind: kind === 'related' ? ('must' as const) : ('cannot' as const), by: '', at: 0, incidentId: '' };
+  if (first === null) {
+    const [largest, ...rest] = (kind === 'related' && held.state.proposedSplit?.groups) || [];
+    return largest ? linksBetween(largest, rest.flat(), said) : [];
+  }
+  const { alert } = first;
+  if (!alert) return [];
   const isOpen = (one: Alert): boolean => (homeOf(world, one)?.state.status ?? 'resolved') !== 'resolved';
   if (!isOpen(alert) || (other && (!other.alert || !isOpen(other.alert)))) return [];
   if (!other && held.state.status === 'resolved') return [];
   // That a member belongs to its incident is how it is already; it needs no link to each of the others.
   if (!other && kind === 'related' && homeOf(world, alert) === held) return [];
   const rest = other ? [other.key] : [...held.members.values()].map(alertKey).filter((key) => key !== alertKey(alert));
-  const said = { kind: kind === 'related' ? ('must' as const) : ('cannot' as const), by: '', at: 0, incidentId: '' };
   return linksBetween([alertKey(alert)], rest, said);
 }
 

@@ -71,6 +71,7 @@ test('each alert keeps its nearest ones, each pair once, and a hub shows at most
     omitted: 0,
     rootCauses: [],
     graph: buildGraph({ edges: Array.from({ length: 50 }, (_, n) => ({ caller: 'hub', callee: `s${n}` })) }),
+    proposedSplit: { groups: [['default/f1', 'default/f2'], ['default/f10']], reason: 'r', at: 0 },
     links: [{ kind: 'must', a: 'default/f1', b: 'default/f10', by: 'ana', at: new Date(0) }],
     measure: (a, b) => ({ distance: Math.abs(at(a) - at(b)) / 20, parts: { time: 1 } }),
     eps: 0.1,
@@ -84,6 +85,15 @@ test('each alert keeps its nearest ones, each pair once, and a hub shows at most
     { alerts: ['f1', 'f2'], services: ['a', 'hub'] },
     { alerts: ['f10', 'f11'], services: ['b'] },
   ]);
+  expect(view.proposedSplit).toEqual({
+    reason: 'r',
+    at: '1970-01-01T00:00:00.000Z',
+    groups: [
+      { alerts: ['f1', 'f2'], services: ['a', 'hub'] },
+      { alerts: ['f10'], services: ['b'] },
+    ],
+    accept: [{ alerts: ['f10'] }],
+  });
   expect(view.links).toMatchObject([{ kind: 'must', a: 'f1', aSource: 'default', b: 'f10', by: 'ana' }]);
   expect(view.serviceGraph.nodes).toHaveLength(3 + 20);
   expect(view.serviceGraph.edges).toHaveLength(20);

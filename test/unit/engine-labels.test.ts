@@ -163,3 +163,15 @@ test('an alert that two sources know is named with its source', () => {
   expect(story.act('feedback', id, 'ana', { kind: 'noise', alert: `eu/${print}` }).status).toBe(200);
   expect(story.record.feedback).toMatchObject([{ alert: print, alertSource: 'eu' }]);
 });
+
+test('said of the whole incident, related refuses a split that is proposed, and not-related names it', () => {
+  const { story, id, memory, latency } = oneIncident();
+  const groups = [[`default/${memory}`], [`default/${latency}`]];
+  story.engine.world.incidents.get(id)!.state.proposedSplit = { groups, reason: 'Two stories.', at: story.now() };
+  expect(story.act('feedback', id, 'ana', { kind: 'not-related' }).detail).toContain(
+    'A split is proposed: Two stories.',
+  );
+  expect(story.record.links).toEqual([]);
+  expect(story.act('feedback', id, 'bob', { kind: 'related' }).detail).toContain('refused');
+  expect(story.record.links).toMatchObject([{ kind: 'must', by: 'bob' }]);
+});
