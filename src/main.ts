@@ -331,6 +331,24 @@ program
   });
 
 program
+  .command('propose')
+  .description('what people said (noise, should have paged, wrong team) as changes of the config, ready to paste; changes nothing')
+  .option('--from <time>', 'a day, a time or how long ago (default: 30d)')
+  .option('--to <time>', 'a day, a time or how long ago (default: now)')
+  .option('--no-diff', 'do not run the past with each proposal')
+  .addOption(config())
+  .addOption(json())
+  .action(async (options: { from?: string; to?: string; diff: boolean; config?: string; json?: boolean }) => {
+    const { runPropose } = await import('./cli/propose.ts');
+    const loaded = await import('./cli/load.ts').then((m) => m.loadOrExplain(configDir(options), env, err));
+    const { from = null, to = null, diff, json = false } = options;
+    const environment = readEnvironment();
+    process.exitCode = loaded
+      ? await runPropose({ environment, config: loaded, from, to, diff, json, now: Date.now(), out, err })
+      : 2;
+  });
+
+program
   .command('migrate')
   .description('bring the database schema up to this release (serve does so by itself)')
   .addOption(json())

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import { alertKey } from '../domain/alert.ts';
+import { compilePolicy } from '../decide/policy.ts';
 import { Incident } from '../domain/incident.ts';
 import { Ledger } from '../domain/ledger.ts';
 import { whoIsOnCall } from '../escalate/on-call.ts';
 import { chartDataOf } from '../notify/picture/chart-data.ts';
 import { checkPictureUrl } from '../notify/picture/signed-url.ts';
+import { propose } from '../score/propose.ts';
 import { linksAmong } from '../store/labels.ts';
+import { readEvidence } from '../store/evidence.ts';
 import { readLedger } from '../store/ledger.ts';
 import {
   findIncident,
@@ -316,6 +319,24 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
     }),
     endpoint({
       method: 'get',
+      path: '/api/v1/proposals',
+      tag: 'service',
+      summary: 'Changes of the config that what people said in the last 30 days speaks for; nothing is changed by itself',
+      role: 'viewer',
+      query: schemas.ProposalQuery,
+      answers: {
+        200: { description: 'The best supported first', schema: z.object({ items: z.array(schemas.Proposal) }) },
+        ...bad,
+      },
+      handle: async ({ deps, query, config }) => {
+        const until = query.until === undefined ? deps.now() : Date.parse(query.until);
+        const since = query.since === undefined ? until - PROPOSED_MS : Date.parse(query.since);
+        const evidence = await readEvidence(deps.pool, since, until);
+        return ok({ items: propose(evidence, compilePolicy(config)) });
+      },
+    }),
+    endpoint({
+      method: 'get',
       path: '/api/v1/ledger',
       tag: 'facts',
       summary: 'What became of every alert state change since the store was made; `received` is the sum of the others',
@@ -529,6 +550,9 @@ async function withAlert(
   const detail = `Several sources have an alert ${fingerprint}: ${sources.join(', ')}. Name one with ?source=.`;
   return problem(409, detail, { sources });
 }
+
+/** How far back proposals look, ms. */
+const PROPOSED_MS = 30 * 86_400_000;
 
 /** What was learned changes slowly and may be long: it is read again after this, ms. */
 const MEMORY_MS = 30_000;

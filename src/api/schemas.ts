@@ -472,6 +472,29 @@ export const KillSwitchState = z.object({
   detail: z.string(),
 });
 
+export const ProposalQuery = z.strictObject({ since, until });
+
+export const Proposal = z.object({
+  id: z.string(),
+  kind: z.enum(['noise', 'floor', 'route']),
+  title: z.string(),
+  file: z.string(),
+  /** Ready to paste, and where to. */
+  yaml: z.string(),
+  where: z.string(),
+  entry: z.record(z.string(), z.unknown()),
+  why: z.string(),
+  evidence: z.object({
+    said: z.int(),
+    people: z.int(),
+    incidents: z.int(),
+    paged: z.int(),
+    actedOn: z.int(),
+    /** The incidents that it was said of. */
+    numbers: z.array(z.int()),
+  }),
+});
+
 export const HealthAnswer = z.object({
   status: z.enum(['ok', 'degraded', 'failed']),
   parts: z.record(

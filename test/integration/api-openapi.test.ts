@@ -137,7 +137,9 @@ describe('every GET answers as it is described', () => {
       expect(headers.get('content-type')).toContain(type?.split(';')[0] ?? 'application/json');
       if (!schema) continue;
       expect(schema.safeParse(body).error).toBeUndefined();
-      if (path.endsWith('s') && body.items && !path.includes('{')) expect(body.items.length).toBeGreaterThan(0);
+      // Too little was said in this store for a proposal: test/integration/proposals.test.ts has one of each kind.
+      const mayBeEmpty = path.includes('{') || path === '/api/v1/proposals';
+      if (path.endsWith('s') && body.items && !mayBeEmpty) expect(body.items.length).toBeGreaterThan(0);
     }
   });
 });
