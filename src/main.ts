@@ -332,7 +332,9 @@ program
 
 program
   .command('propose')
-  .description('what people said (noise, should have paged, wrong team) as changes of the config, ready to paste; changes nothing')
+  .description(
+    'what people said (noise, should have paged, wrong team) as changes of the config, ready to paste; changes nothing',
+  )
   .option('--from <time>', 'a day, a time or how long ago (default: 30d)')
   .option('--to <time>', 'a day, a time or how long ago (default: now)')
   .option('--no-diff', 'do not run the past with each proposal')
@@ -379,7 +381,9 @@ audit
 
 program
   .command('erase')
-  .description('remove a person for good: their name and words in incidents, feedback and the audit trail, which stays whole')
+  .description(
+    'remove a person for good: their name and words in incidents, feedback and the audit trail, which stays whole',
+  )
   .argument('<person>', 'the name as it stands in the record: ana, or "ana (U0ANA)"')
   .addOption(json())
   .action(async (name: string, options: { json?: boolean }) => {

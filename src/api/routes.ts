@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { alertKey } from '../domain/alert.ts';
 import { compilePolicy } from '../decide/policy.ts';
+import { alertKey } from '../domain/alert.ts';
 import { Incident } from '../domain/incident.ts';
 import { Ledger } from '../domain/ledger.ts';
 import { whoIsOnCall } from '../escalate/on-call.ts';
 import { chartDataOf } from '../notify/picture/chart-data.ts';
 import { checkPictureUrl } from '../notify/picture/signed-url.ts';
 import { propose } from '../score/propose.ts';
-import { linksAmong } from '../store/labels.ts';
 import { readEvidence } from '../store/evidence.ts';
+import { linksAmong } from '../store/labels.ts';
 import { readLedger } from '../store/ledger.ts';
 import {
   findIncident,
@@ -321,7 +321,8 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       method: 'get',
       path: '/api/v1/proposals',
       tag: 'service',
-      summary: 'Changes of the config that what people said in the last 30 days speaks for; nothing is changed by itself',
+      summary:
+        'Changes of the config that what people said in the last 30 days speaks for; nothing is changed by itself',
       role: 'viewer',
       query: schemas.ProposalQuery,
       answers: {

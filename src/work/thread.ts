@@ -4,8 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { loadModels } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
-import { compileContainment, emptyContainment } from '../domain/containment.ts';
 import type { Action } from '../domain/action.ts';
+import { compileContainment, emptyContainment } from '../domain/containment.ts';
 import type { Topology } from '../domain/topology.ts';
 import { loadAnomalyModel } from '../enrich/anomaly/model.ts';
 import { createAnomalyService } from '../enrich/anomaly/service.ts';
@@ -161,14 +161,19 @@ async function main(): Promise<void> {
 
   /** The job may run here while another process owns the shard: then the trip goes to that one through the inbox. */
   function onImbalance(text: string): void {
-    if (owner.owns()) return owner.trip('ledger', text);
+    if (owner.owns()) {
+      owner.trip('ledger', text);
+      return;
+    }
     const id = `trip-ledger-${now()}`;
     const body = { on: true, text, cause: 'ledger' };
     const action: Action = { id, do: 'kill-switch', incident: null, by: 'tocsin', origin: 'trip', body };
     const item = { kind: 'action', source: 'tocsin', receivedAt: now(), trace: id } as const;
     inbox
       .append({ ...item, body: Buffer.from(JSON.stringify(action)) })
-      .catch((error) => log.error({ err: error }, 'the kill switch could not be tripped; the next recount tries again'));
+      .catch((error) =>
+        log.error({ err: error }, 'the kill switch could not be tripped; the next recount tries again'),
+      );
   }
 
   const ending = new AbortController();
