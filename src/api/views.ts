@@ -59,7 +59,10 @@ function nextOf(row: IncidentRow, config: Config): Incident['nextEscalation'] {
   const { escalation } = row.state;
   if (row.status === 'resolved' || !escalation) return null;
   const next = nextEscalation(escalation, config.routing.escalation_policies[escalation.policy]);
-  return next && { at: iso(next.at), notify: next.notify };
+  if (!next) return null;
+  // The assessment knows whom impact adds to this step; until the next one has run, the policy alone is known.
+  const assessed = row.doc?.nextEscalation;
+  return assessed && Date.parse(assessed.at) === next.at ? assessed : { at: iso(next.at), notify: next.notify };
 }
 
 type Judged = Omit<
