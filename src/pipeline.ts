@@ -1,6 +1,7 @@
 import type { Judgement } from './assess/conclude.ts';
+import { closeHours, hourDue } from './assess/budget.ts';
 import { subjectOf } from './assess/speaking.ts';
-import { restoreVerdicts } from './assess/verdict.ts';
+import { learnFromPeople, restoreVerdicts } from './assess/verdict.ts';
 import { assess as judge } from './assess.ts';
 import { createCorrelator } from './correlate/correlator.ts';
 import * as life from './correlate/life.ts';
@@ -110,7 +111,9 @@ export function createEngine(initial: Rules) {
         if (done.has(input.action.id)) return;
         done.add(input.action.id);
         if (done.size > REMEMBERED_ACTIONS) done.delete(done.values().next().value!);
+        const said = world.out.feedback.length;
         const result = applyAction(world, responses(), input.action, now);
+        learnFromPeople(world, world.out.feedback.slice(said), now);
         world.out.actionResults.push({ id: input.action.id, result });
         return;
       }
@@ -153,6 +156,7 @@ export function createEngine(initial: Rules) {
         if (alert) age(alert, now);
       }
     }
+    closeHours(world, rules, now);
     checkHeartbeats(world, now, (sighting) => takeSighting(sighting, now));
     correlator.expire(now);
   }
@@ -235,7 +239,7 @@ export function createEngine(initial: Rules) {
 
   /** The next moment at which `advance` or `requests` has something to do, or null. */
   function nextDue(): number | null {
-    const times = [due.next(), heartbeatDue(world)];
+    const times = [due.next(), hourDue(world), heartbeatDue(world)];
     for (const id of world.dirty) {
       const incident = world.incidents.get(id);
       if (incident && incident.assessing === null) times.push(judgeAt(incident));

@@ -1,9 +1,10 @@
-import { touch } from '../correlate/life.ts';
+import { living, touch } from '../correlate/life.ts';
 import type { BudgetHour, Decided, Learned } from '../decide/decide.ts';
 import { type Alert, alertKey } from '../domain/alert.ts';
 import { CANARY } from '../domain/canary.ts';
-import type { MemoryRecord } from '../domain/effects.ts';
+import type { FeedbackRecord, MemoryRecord } from '../domain/effects.ts';
 import type { RootCause } from '../domain/incident.ts';
+import { questionOf } from '../domain/label.ts';
 import { severityRank, worse } from '../domain/severity.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
 import type { Rules } from '../rules.ts';
@@ -122,8 +123,28 @@ function learnFrom(world: World, rules: Rules, incident: LiveIncident, now: numb
     world.habits.ended(ended, soon && !acted, now);
   }
   if (state.firstNotifiedAt === null) return;
-  const told = new Map([...members.values()].map((a) => [`${a.cluster}\n${a.namespace}\n${a.alertname}`, a]));
-  for (const alert of [...told.values()].slice(0, WEIGHED_RULES)) world.habits.told(alert, acted, now);
+  for (const alert of placesOf(incident)) world.habits.told(alert, acted, now);
+}
+
+/** One alert for each rule in each place, the first few of them. */
+function placesOf({ members }: Pick<LiveIncident, 'members'>): Alert[] {
+  const found = new Map<string, Alert>();
+  for (const alert of members.values()) {
+    const key = `${alert.cluster}\n${alert.namespace}\n${alert.alertname}`;
+    if (!found.has(key)) found.set(key, alert);
+    if (found.size >= WEIGHED_RULES) break;
+  }
+  return [...found.values()];
+}
+
+/** What people say an alert or an incident was worth shifts what its rules are held to be worth from now on. */
+export function learnFromPeople(world: World, said: readonly FeedbackRecord[], now: number): void {
+  for (const { key, kind, incidentId, alert } of said) {
+    if (questionOf[kind] !== 'worth') continue;
+    const incident = living(world, incidentId);
+    const places = incident ? placesOf(incident).filter((a) => alert === null || a.fingerprint === alert) : [];
+    world.habits.said(key, kind === 'noise' ? 'noise' : 'real', { incidentId, places }, now);
+  }
 }
 
 function learnedOf(
@@ -218,6 +239,7 @@ export function remember(
     if (verdict.opening) for (const alert of incident.members.values()) world.habits.flapTold(alert, now);
     state.wanted = true;
   }
+  if (decision.verdict === 'suppress') world.habits.heldBack(state.id, placesOf(incident));
   if (budget !== null && !over) spend(world, verdict.team, state.id, budget, now);
 
   index(world, incident, decision, verdict.causes);

@@ -218,7 +218,7 @@ function byLearning(alert: DecideAlert, key: string, input: DecideInput, rules: 
   if (transient && learned.transient) {
     const { share, n } = learned.transient;
     const until = alert.receivedAt + transient.within;
-    if (n >= transient.firings && share >= transient.share && still(until)) {
+    if (Math.round(n) >= transient.firings && share >= transient.share && still(until)) {
       const text = `${Math.round(share * 100)} % of the ${Math.round(n)} times that ${alert.alertname} fired alone it ended by itself within ${minutes(transient.within)}: held until ${wallText(until, 'UTC')}`;
       holds.push(hold('transient', 'transient', until, text));
     }

@@ -44,6 +44,9 @@ export type Flapping = {
 /** From how many state changes within `window` (ms) on an alert flaps, and at how many it stops: fewer, or it would flap too. */
 export type FlapRule = { window: number; enter: number; leave: number };
 
+/** The rules of an incident that was held back, for what people say of it later: the digest comes the next morning. */
+type Held = { slot: number; id: string; places: string[] };
+
 type Flap = { readonly key: string; changes: number[]; since: number | null; toldAt: number | null };
 
 /** Two weeks: long enough for a rule that fires weekly, short enough to forget a rule that was mended. */
@@ -55,6 +58,8 @@ const UNKNOWN_SHARE = 0.5;
 const REMEMBERED = 20_000;
 /** State changes kept of one alert; more within the window say nothing new. */
 const CHANGES_KEPT = 32;
+/** Incidents held back whose rules are remembered, and what people said of them: in as many rows, used in turn. */
+const HELD_KEPT = 5_000;
 /** The hour that `changes` looks back. */
 const CHANGES_WITHIN_MS = 60 * 60_000;
 /** A change sooner than this in a flap's life is not worth a row in the store: most alerts fire once. */
@@ -73,6 +78,11 @@ export function createHabits() {
   const flaps = new Map<string, Flap>();
   const changedRules = new Set<Habit>();
   const changedFlaps = new Set<string>();
+  const heldBack = new Map<string, Held>();
+  const bySlot = new Map<number, Held>();
+  let nextSlot = 0;
+  const changedHeld = new Set<Held>();
+  const labels = new Map<string, { kind: 'real' | 'noise'; places: string[] }>();
   /** Where nobody ever acts in Tocsin, that nobody acts on a rule says nothing of the rule. */
   const anybodyActs = (): boolean => (rules.get(EVERYTHING)?.acted ?? 0) >= 1;
 
@@ -102,7 +112,7 @@ export function createHabits() {
 
   function count(habit: Habit, seen: Partial<Counts>, now: number): void {
     const fade = now > habit.at && habit.at > 0 ? 2 ** (-(now - habit.at) / HALF_LIFE_MS) : 1;
-    for (const name of counted) habit[name] = habit[name] * fade + (seen[name] ?? 0);
+    for (const name of counted) habit[name] = Math.max(0, habit[name] * fade + (seen[name] ?? 0));
     habit.at = Math.max(habit.at, now);
     changedRules.add(habit);
     if (habit.general) count(habit.general, seen, now);
@@ -114,6 +124,13 @@ export function createHabits() {
       ? (general[of] - habit[of] + PRIOR_N * UNKNOWN_SHARE) / (general[among] - habit[among] + PRIOR_N)
       : UNKNOWN_SHARE;
     return (habit[of] + PRIOR_N * elsewhere) / (habit[among] + PRIOR_N);
+  }
+
+  function keep(held: Held): void {
+    const before = bySlot.get(held.slot);
+    if (before) heldBack.delete(before.id);
+    bySlot.set(held.slot, held);
+    heldBack.set(held.id, held);
   }
 
   return {
@@ -130,9 +147,30 @@ export function createHabits() {
       count(habitAt(keyOf(place)), { told: 1, acted: acted ? 1 : 0 }, now);
       if (acted) count(habitAt(EVERYTHING), { acted: 1 }, now);
     },
-    /** A person said what the rule's alert was. */
-    said(place: RulePlace, kind: 'real' | 'noise', now: number): void {
-      count(habitAt(keyOf(place)), { [kind]: 1 }, now);
+    /**
+     * A person said what an incident or an alert was. `label` names the question and the person: said twice it counts once,
+     * and the contrary takes the former back. `places` are the rules meant; for an incident that is gone, those it was held
+     * back with. False when nobody knows any more which rules that were.
+     */
+    said(label: string, kind: 'real' | 'noise', of: { incidentId: string; places: readonly RulePlace[] }, now: number) {
+      const places = of.places.length > 0 ? of.places.map(keyOf) : (heldBack.get(of.incidentId)?.places ?? []);
+      if (places.length === 0) return false;
+      const before = labels.get(label);
+      if (before?.kind === kind) return true;
+      if (before) for (const key of before.places) count(habitAt(key), { [before.kind]: -1 }, now);
+      for (const key of places) count(habitAt(key), { [kind]: 1 }, now);
+      labels.delete(label);
+      labels.set(label, { kind, places });
+      if (labels.size > HELD_KEPT) labels.delete(labels.keys().next().value!);
+      return true;
+    },
+    /** An incident with these rules is held back, or would be. */
+    heldBack(id: string, places: readonly RulePlace[]): void {
+      if (heldBack.has(id)) return;
+      const held = { slot: nextSlot, id, places: places.map(keyOf) };
+      nextSlot = (nextSlot + 1) % HELD_KEPT;
+      keep(held);
+      changedHeld.add(held);
     },
     of(place: RulePlace): RuleHabits {
       const habit = habitAt(keyOf(place));
@@ -191,6 +229,9 @@ export function createHabits() {
         const doc = flap ? { changes: flap.changes, since: flap.since, toldAt: flap.toldAt } : { changes: [] };
         records.push({ scope: 'flap', key, doc });
       }
+      for (const { slot, ...doc } of changedHeld)
+        records.push({ scope: 'held', key: String(slot), doc: { ...doc, next: nextSlot } });
+      changedHeld.clear();
       changedRules.clear();
       changedFlaps.clear();
       forgetHalf(rules, (habit) => habit.at);
@@ -205,6 +246,10 @@ export function createHabits() {
         if (scope === 'habit') {
           const habit = habitAt(key);
           for (const name of [...counted, 'at'] as const) habit[name] = n(name);
+        }
+        if (scope === 'held' && typeof saved.id === 'string' && Array.isArray(saved.places)) {
+          keep({ slot: Number(key), id: saved.id, places: saved.places.map(String) });
+          nextSlot = Math.max(nextSlot, n('next'));
         }
         if (scope === 'flap') {
           const changes = Array.isArray(saved.changes) ? saved.changes.filter((at) => Number.isFinite(at)) : [];

@@ -212,6 +212,8 @@ export function tell(files: Record<string, string> = {}, restored?: { engine: En
       sent = [];
       return lines;
     },
+    /** The jobs that were made since `sent` was asked last. */
+    jobs: (): readonly NotificationJob[] => sent,
     threads(): string[] {
       const lines = sent.filter((job) => job.kind === 'thread').map((job) => job.text ?? '');
       sent = sent.filter((job) => job.kind !== 'thread');
