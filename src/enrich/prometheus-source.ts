@@ -76,7 +76,8 @@ export function createPrometheusSource(deps: PrometheusSourceDeps): FactSource &
     waiting += 1;
     try {
       const facts = await ask(client, subject, AbortSignal.timeout(LATE_MS));
-      if (facts.lead?.prometheus || facts.serviceMetrics?.length) onLate(subject.incidentId);
+      const figures = Object.keys({ ...facts.users, ...facts.burn }).length;
+      if (facts.lead?.prometheus || facts.serviceMetrics?.length || figures > 0) onLate(subject.incidentId);
     } finally {
       waiting -= 1;
     }

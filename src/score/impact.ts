@@ -67,7 +67,10 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
     ...time,
   });
   const cascade = cascadeRisk(spread, catalogue);
-  const steps = sla.steps.map((ms) => Math.ceil(startedAt + ms)).filter((at) => at > now);
+  const measured = affected.some((name) => Object.hasOwn(facts.users, name) || Object.hasOwn(facts.burn, name));
+  const steps = [...sla.steps, ...(measured ? [nextMeasure(time.elapsed)] : [])]
+    .map((ms) => Math.ceil(startedAt + ms))
+    .filter((at) => at > now);
   const edge = nextEdge(revenue, input.edges, { startedAt, now, expected: time.expected });
   const times = edge === null ? steps : [edge, ...steps];
   return {
@@ -87,7 +90,7 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
     notes: [
       ...following.notes,
       ...revenue.notes,
-      `It is expected to last ${Math.round(duration.p50 / 60)} min, ${Math.round(duration.p90 / 60)} min at most 9 times in 10 (${duration.basis})`,
+      `It is expected to last ${inMinutes(duration.p50)}, 9 times in 10 at most ${inMinutes(duration.p90)} (${duration.basis})`,
       ...(note === null ? [] : [note]),
       ...users.notes,
       ...sla.notes,
@@ -96,6 +99,17 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
     degraded: revenue.refused === null ? [] : [{ stage: 'impact', reason: revenue.refused }],
     lookAgainAt: over || times.length === 0 ? null : Math.min(...times),
   };
+}
+
+const inMinutes = (seconds: number): string => `${Math.round(seconds / 60)} min`;
+
+const FIRST_MEASURE = 5 * 60_000;
+
+/** What is measured moves by itself: it is asked for again after 5, 10, 20, 40… minutes, ms after the start. */
+function nextMeasure(elapsed: number): number {
+  let next = FIRST_MEASURE;
+  while (next <= elapsed) next *= 2;
+  return next;
 }
 
 /** A declared number, or what its query counts now; a query without an answer is no figure. */

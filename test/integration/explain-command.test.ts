@@ -74,7 +74,9 @@ describe('tocsin explain', () => {
     expect(out).toMatch(/How near each fact puts them \(1 together, 0 apart\): .*time \d/);
     expect(out).toMatch(/Priority: Severity high: 30 points\./);
     expect(out).toMatch(/Priority: \d+ points in all make P\d: P\d takes \d+\./);
-    expect(out).toMatch(/Impact: It is expected to last 60 min, .*assumed, no similar incidents/);
+    expect(out).toMatch(
+      /Impact: It is expected to last 60 min, 9 times in 10 at most 60 min \(assumed, no similar incidents/,
+    );
     expect(out).toMatch(/Because \(floor-first-ever\): HighLatency fires for the first time ever/);
     expect(out).toMatch(/Actionability is 1 .* of the sum x of /);
     expect(out).toMatch(/It goes to team shop by slack:#shop\./);

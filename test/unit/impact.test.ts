@@ -60,7 +60,7 @@ describe('money', () => {
     expect(impact.affectedServices).toEqual(['checkout', 'other']);
     expect(notes).toEqual([
       'Revenue per hour counts checkout 12000',
-      'It is expected to last 30 min, 60 min at most 9 times in 10 (12 similar incidents)',
+      'It is expected to last 30 min, 9 times in 10 at most 60 min (12 similar incidents)',
       '12000 USD an hour × 0.5 h expected = 6000 USD',
     ]);
   });
@@ -69,7 +69,7 @@ describe('money', () => {
     const { impact, notes } = assess(['checkout'], { checkout: usd(12000) });
     expect(impact.totalRevenueImpact).toBe(12000);
     expect(notes).toContain(
-      'It is expected to last 60 min, 60 min at most 9 times in 10 (assumed, no similar incidents)',
+      'It is expected to last 60 min, 9 times in 10 at most 60 min (assumed, no similar incidents)',
     );
   });
 
@@ -199,6 +199,17 @@ test('users that a query counts are what it says now; without an answer they are
   expect(users(['shop', 'api'], {}).impact.affectedUsers).toBe(50);
 });
 
+test('what is measured is asked for again after 5, 10, 20, 40 minutes and so on; what is declared is not', () => {
+  const again = (minutes: number, users: Record<string, number>) => {
+    const services = { shop: { users: { query: 'sum(sessions)' } } };
+    const { lookAgainAt } = assess(['shop'], services, { now: minutes * 60_000, facts: { users } });
+    return lookAgainAt === null ? null : lookAgainAt / 60_000;
+  };
+  expect([0, 4.9, 5, 10, 39, 60].map((minutes) => again(minutes, { shop: 1 }))).toEqual([5, 5, 10, 20, 40, 80]);
+  expect(again(0, {})).toBeNull();
+  expect(assess(['shop'], { shop: { users: 5 } }).lookAgainAt).toBeNull();
+});
+
 describe('the risk to the objective', () => {
   // 99.9 % over 30 days leaves 43.2 minutes.
   const slo = { checkout: { slo: { objective: 99.9, window: '30d' } }, lax: { slo: { objective: 90, window: '30d' } } };
@@ -317,6 +328,7 @@ describe('services that will follow', () => {
       affectedServices: ['payment', 'checkout', 'ledger'],
       expectedServices: ['checkout', 'ledger'],
     });
+    expect(assess(['payment'], {}, { graph }).notes[0]).toBe('May follow, since they call payment: checkout, ledger');
     expect(follow(['shop', 'payment', 'checkout'], { suspect: 'payment' }).expectedServices).toEqual(['ledger']);
   });
 
@@ -332,6 +344,10 @@ describe('services that will follow', () => {
       follow(['payment'], { severity: 'low', facts: { spread: { incidents, services } } }).expectedServices;
     expect(past(4, { shop: 2, checkout: 4, ledger: 1, stranger: 4 })).toEqual(['checkout', 'shop']);
     expect(past(4, {})).toEqual([]);
+    const spread = { incidents: 4, services: { shop: 2, checkout: 4 } };
+    expect(assess(['payment'], {}, { graph, facts: { spread } }).notes[0]).toBe(
+      'Expected to follow payment: checkout (4 of 4 similar incidents), shop (2 of 4 similar incidents)',
+    );
     expect(past(2, { shop: 2 })).toEqual([]);
   });
 

@@ -28,25 +28,21 @@ export function expectedToFollow({ alerting, suspect, severity, graph, past }: S
   notes: string[];
 } {
   if (suspect === null) return { services: [], notes: [] };
+  const hit = new Set([suspect, ...alerting]);
   const spared = (names: Iterable<string>): string[] =>
-    [...names].filter((name) => name !== suspect && !alerting.includes(name)).slice(0, MOST_EXPECTED);
+    [...names].filter((name) => !hit.has(name)).slice(0, MOST_EXPECTED);
   if (past && past.incidents >= ENOUGH) {
     const often = ([name]: [string, number]): boolean =>
       Object.hasOwn(past.services, name) && past.services[name]! * 2 >= past.incidents;
     const callers = walk([suspect], (name) => graph.callers(name, null));
     const services = spared([...callers].filter(often).map(([name]) => name));
-    const notes = services.map(
-      (name) =>
-        `${name} is expected to follow ${suspect}: it did in ${past.services[name]} of ${past.incidents} similar incidents`,
-    );
+    const shares = services.map((name) => `${name} (${past.services[name]} of ${past.incidents} similar incidents)`);
+    const notes = services.length === 0 ? [] : [`Expected to follow ${suspect}: ${shares.join(', ')}`];
     return { services, notes };
   }
   if (severityRank(severity) > severityRank('high')) return { services: [], notes: [] };
   const services = spared(graph.callers(suspect, null));
-  const notes =
-    services.length === 0
-      ? []
-      : [`${services.join(', ')} ${services.length === 1 ? 'calls' : 'call'} ${suspect} and may follow`];
+  const notes = services.length === 0 ? [] : [`May follow, since they call ${suspect}: ${services.join(', ')}`];
   return { services, notes };
 }
 
