@@ -10,7 +10,7 @@ import { createServer, type RunningServer } from './api/server.ts';
 import { type Environment, refuseOpenListen, UnusableConfig } from './config/env.ts';
 import { formatFaults } from './config/fault.ts';
 import { loadConfig } from './config/load.ts';
-import { loadModels } from './config/models.ts';
+import { modelsDirOf, modelsOf } from './config/models.ts';
 import type { Config } from './config/schema.ts';
 import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
@@ -70,7 +70,7 @@ export async function createApp(
   if (refused) throw new UnusableConfig(refused);
   for (const warning of loaded.config.warnings) log.info({}, warning);
   const holder = createConfigHolder(loaded.config, load);
-  const models = loadModels();
+  const models = modelsOf(holder.current);
   let learned: Topology | null = null;
   let rules = compileRules(holder.current, models);
   const now = () => Date.now();
@@ -135,7 +135,13 @@ export async function createApp(
   });
   following.start();
 
+  const modelsDir = modelsDirOf(holder.current);
   holder.subscribe((config) => {
+    if (modelsDirOf(config) !== modelsDir)
+      log.warn(
+        { models: modelsDirOf(config) },
+        'correlate.models has changed; models are read at start: restart to use them',
+      );
     rules = compileRules(config, models, { topology: learned });
     setConfig(metrics, config.hash, now());
     work?.send({ type: 'config', config: toTransfer(config) });

@@ -1,5 +1,5 @@
 import type { Environment } from '../config/env.ts';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type Outcomes, replay } from '../replay.ts';
 import { type Changed, type Condition, type Difference, differenceOf, parseConditions } from '../replay-diff.ts';
@@ -53,7 +53,7 @@ export async function runDiff(options: Options): Promise<number> {
   return withPast(options.past, { ...options, config: next }, async (past) => {
     const run = (config: Config, what: string): Promise<Outcomes> =>
       replay(past.lines(), {
-        rules: compileRules(config, loadModels(), { topology: graph ?? past.topology, assumeSecrets: true }),
+        rules: compileRules(config, modelsOf(config), { topology: graph ?? past.topology, assumeSecrets: true }),
         knownRules: past.knownRules,
         ...progressOf(what, past.total, err),
       });

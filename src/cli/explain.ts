@@ -6,7 +6,7 @@ import { explainOtherwise, explainTimers, judgedFor, policyCache } from '../api/
 import { findAlert, recordOf } from '../api/record.ts';
 import { incidentView, iso, timelineView } from '../api/views.ts';
 import type { Environment } from '../config/env.ts';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { topologyOf } from '../enrich/topology/edges.ts';
 import { compileRules } from '../rules.ts';
@@ -124,7 +124,7 @@ async function episodesOf(
 
 /** What it takes to measure alerts as the service would now. */
 async function howTo(pool: pg.Pool, config: Config) {
-  const models = loadModels();
+  const models = modelsOf(config);
   const topology = topologyOf(await readLearnedEdges(pool));
   const { graph } = compileRules(config, models, { topology, assumeSecrets: true });
   const measure = createMeasure(graph, models.correlation, await readCorrelationMemory(pool));

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Fault, formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import { schemaFaults } from '../config/schema-faults.ts';
 import { parseYaml, type YamlFile } from '../config/yaml-file.ts';
 import { type Case, type Failure, runCase, TestFile } from '../policy-test.ts';
@@ -65,7 +65,10 @@ function load(
   if (!loaded.ok) return { faults: loaded.faults };
   const graph = topology === undefined ? null : readTopology(beside(topology));
   if (typeof graph === 'string') return { faults: [graph] };
-  return { tests, rules: compileRules(loaded.config, loadModels(), { topology: graph, assumeSecrets: true }) };
+  return {
+    tests,
+    rules: compileRules(loaded.config, modelsOf(loaded.config), { topology: graph, assumeSecrets: true }),
+  };
 }
 
 function readTestFile(file: string): YamlFile | string {

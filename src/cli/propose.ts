@@ -1,5 +1,5 @@
 import type { Environment } from '../config/env.ts';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import { type Config, files } from '../config/schema.ts';
 import { compilePolicy } from '../decide/policy.ts';
 import { replay } from '../replay.ts';
@@ -79,7 +79,7 @@ async function tryAll(
 
 const run = (past: Past, what: string, config: Config, err: (text: string) => void) =>
   replay(past.lines(), {
-    rules: compileRules(config, loadModels(), { topology: past.topology, assumeSecrets: true }),
+    rules: compileRules(config, modelsOf(config), { topology: past.topology, assumeSecrets: true }),
     knownRules: past.knownRules,
     ...progressOf(what, past.total, err),
   });

@@ -4,7 +4,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import { createGzip, type Gzip } from 'node:zlib';
 import { Registry } from 'prom-client';
 import type { Environment } from '../config/env.ts';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import type { ServiceGraph } from '../correlate/types.ts';
 import { Topology } from '../domain/topology.ts';
@@ -59,7 +59,7 @@ export async function runReplay(options: Options): Promise<number> {
   }
   return withPast(options.past, { ...options, config }, async (past) => {
     const known = { topology: graph ?? past.topology, assumeSecrets: true };
-    const rules = compileRules(config, loadModels(), known);
+    const rules = compileRules(config, modelsOf(config), known);
     const metrics = prometheus === null ? null : await askedPrometheus(prometheus, config, rules.graph);
     if (typeof metrics === 'string') {
       err(`${metrics}\n`);
@@ -67,7 +67,7 @@ export async function runReplay(options: Options): Promise<number> {
     }
     const run = (under: Config, what: string, lines = past.lines()): Promise<Outcomes> =>
       replay(lines, {
-        rules: under === config ? rules : compileRules(under, loadModels(), known),
+        rules: under === config ? rules : compileRules(under, modelsOf(under), known),
         knownRules: past.knownRules,
         ...progressOf(what, past.total, err),
         sources: metrics ? [metrics.source] : [],

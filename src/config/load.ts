@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { closest, type Fault } from './fault.ts';
 import { readLayers } from './import/layer.ts';
 import { mergeLayers } from './import/merge.ts';
+import { modelFaults } from './models.ts';
 import { resolveReferences } from './references.ts';
 import { type Config, type FileName, fileNames, files } from './schema.ts';
 import { schemaFaults } from './schema-faults.ts';
@@ -52,6 +53,7 @@ export function loadConfig(
     ...parsed.faults,
     ...crossed.faults,
     ...references.faults,
+    ...modelFaults(tree, dir),
     ...misspeltFiles(dir, listing.names),
   ]);
   faults.push(...imported.faults);

@@ -319,6 +319,13 @@ export const TocsinFile = z.strictObject({
         'an alert never joins an incident that has been quiet for longer',
       ),
       reopen: Duration.prefault('5m').describe('what fires again so soon after its end reopens its incident'),
+      models: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'a folder of fitted models to use instead of the shipped ones, read at start (npm run train -- --from-store)',
+        ),
     })
     .prefault({}),
   alerts: z

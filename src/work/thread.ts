@@ -1,7 +1,7 @@
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadModels } from '../config/models.ts';
+import { modelsOf } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
 import { type ConfigTransfer, fromTransfer } from '../config/secrets.ts';
 import type { Action } from '../domain/action.ts';
@@ -70,9 +70,9 @@ async function main(): Promise<void> {
   const metrics = createMetrics();
   const unwatch = watchEventLoop(metrics, 'work');
   const now = () => Date.now();
-  const models = loadModels();
 
   let config: Config = fromTransfer(data.config);
+  const models = modelsOf(config);
   let learned: Topology | null = null;
   let containment = emptyContainment();
   let rules: Rules = compileRules(config, models);
