@@ -23,7 +23,7 @@ export function runInNewEnough(file, args) {
   // what it starts in turn (vitest, tsc) finds the same Node first
   const env = { ...process.env, PATH: dirname(node) + delimiter + process.env.PATH };
   const run = spawn(node, [file, ...args], { stdio: 'inherit', env });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => run.kill(signal));
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => run.kill(signal));
   run.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
 }
 

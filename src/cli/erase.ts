@@ -1,12 +1,12 @@
 import { userInfo } from 'node:os';
 import type { Environment } from '../config/env.ts';
 import { loadAuditKey } from '../store/audit.ts';
-import { erasePerson } from '../store/erase.ts';
+import { type Erased, erasePerson } from '../store/erase.ts';
 import { withStore } from './store.ts';
 
 /**
  * `tocsin erase PERSON`: removes a person's name and words from the store and the audit trail, which stays whole. Exit
- * code 1 when nothing of them was found.
+ * code 1 when nobody of that name is known.
  */
 export async function runErase({
   environment,
@@ -28,18 +28,17 @@ export async function runErase({
     const url = pool.options.connectionString!;
     const by = `cli (${userInfo().username})`;
     const erased = await erasePerson(url, loadAuditKey(environment.dataDir), { name, by, now });
-    const found = Object.keys(erased.rows).length > 0 || erased.audit.erased > 0;
     if (json) out(`${JSON.stringify(erased)}\n`);
-    else if (found) out(inWords(name, erased));
+    else if (erased) out(inWords(name, erased));
     else
       err(
-        `Nothing in the store is of ${name}. Names are taken as they stand there: GET /api/v1/incidents/N/timeline.\n`,
+        `Nobody called ${name} ever did or wrote anything here. Give the name as it stands in the record: GET /api/v1/incidents/N/timeline.\n`,
       );
-    return found ? 0 : 1;
+    return erased ? 0 : 1;
   });
 }
 
-function inWords(name: string, { pseudonym, rows, audit }: Awaited<ReturnType<typeof erasePerson>>): string {
+function inWords(name: string, { pseudonym, rows, audit }: Erased): string {
   const counted = Object.entries(rows).map(([table, count]) => `${count} in ${table}`);
   const older =
     audit.older > 0

@@ -48,17 +48,22 @@ export type Erased = {
 /**
  * Removes a person from the store for good: everywhere their name stands a random pseudonym takes its place, so that counts
  * and stories still hold, and the audit trail stays whole (`eraseFromAudit`). The owner of each shard is put out while this
- * runs and rebuilds its memory afterwards, or it would write the name back. `by`: who asked for it.
+ * runs and rebuilds its memory afterwards, or it would write the name back. `by`: who asked for it. Null, and nothing is
+ * done, when nobody of that name ever did or wrote anything: a mistyped name may be an ordinary word of many sentences.
  */
 export async function erasePerson(
   url: string,
   key: AuditKey,
   { name, by, now }: { name: string; by: string; now: number },
-): Promise<Erased> {
+): Promise<Erased | null> {
   const client = new pg.Client({ connectionString: url, application_name: 'tocsin erase', types });
   await client.connect();
   try {
     await client.query('begin');
+    if (!(await isPerson(client, name))) {
+      await client.query('rollback');
+      return null;
+    }
     await becomeOwner(client, url);
     const pseudonym = `erased-${randomBytes(4).toString('hex')}`;
     const mentions = wholeName(name);
@@ -76,6 +81,19 @@ export async function erasePerson(
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+async function isPerson(client: pg.Client, name: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select exists (select from timeline where by = $1) or exists (select from feedback where by = $1)
+         or exists (select from silences where by = $1) or exists (select from links where by = $1)
+         or exists (select from deploys where author = $1) or exists (select from audit_log where who = $1)
+         or exists (select from audit_private where value = $1 and ref = owner)
+         or exists (select from incidents where $1 in (state ->> 'acknowledgedBy', state ->> 'resolvedBy',
+                                                      state #>> '{assignee,person}')) as known`,
+    [name],
+  );
+  return rows[0].known;
 }
 
 /** Waits in line for the shard's lock, then sends its holder away: the lock is ours before the owner can come back. */
