@@ -4,8 +4,8 @@ import type { Candidate } from './signals.ts';
 /** Longer chains are cut: nobody reads them. */
 const longest = 8;
 /** Services looked at on the way up, and callers of each: a hub has no more to tell than its first callers. */
-const mostServices = 2048;
-const mostCallers = 256;
+const mostServices = 400;
+const mostCallers = 64;
 
 /**
  * From the root to the symptom: up the callers, through services of the incident where there are any, to the alerting
@@ -20,11 +20,12 @@ export function causalChain(candidate: Candidate, input: CausesInput): string[] 
     if (cameFrom.size > mostServices) break;
     const callers = input.graph.callers(service, candidate.namespace).slice(0, mostCallers);
     // Alerting callers first: of two equally short ways the one that shows the trouble is the likelier.
-    callers.sort((a, b) => Number(alerting.has(b)) - Number(alerting.has(a)) || (a < b ? -1 : 1));
-    for (const caller of callers) {
-      if (cameFrom.has(caller)) continue;
-      cameFrom.set(caller, service);
-      if (alerting.has(caller)) symptom = caller;
+    for (const pass of [true, false]) {
+      for (const caller of callers) {
+        if (alerting.has(caller) !== pass || cameFrom.has(caller)) continue;
+        cameFrom.set(caller, service);
+        if (pass) symptom = caller;
+      }
     }
   }
   const chain: string[] = [];

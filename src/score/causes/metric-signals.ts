@@ -110,18 +110,19 @@ export function metricSignals(all: readonly Candidate[], reach: Reach): void {
   for (const family of ['latency', 'errors', 'saturation'] as const) {
     const having = all
       .map((candidate) => ({ candidate, own: candidate.anomalies.filter((a) => a.family === family) }))
-      .filter(({ own }) => own.length > 0);
+      .filter(({ own }) => own.length > 0)
+      .map((it) => ({ ...it, down: reach.down(it.candidate.service, it.candidate.namespace) }));
     const largest = having.reduce((max, { own }) => Math.max(max, largestOf(own).size), 0);
     if (largest <= 0) continue;
-    for (const { candidate: c, own } of having) {
+    for (const { candidate: c, own, down } of having) {
       const a = largestOf(own);
       let enough = 1;
       let explained = 0;
       if (family !== 'saturation') {
-        for (const { candidate: o, own: others } of having) {
+        for (const { candidate: o, own: others, down: reached } of having) {
           if (o === c) continue;
-          if (reach.down(o.service, o.namespace).has(c.service)) enough = Math.min(enough, share(own, others));
-          else if (reach.down(c.service, c.namespace).has(o.service))
+          if (reached.has(c.service)) enough = Math.min(enough, share(own, others));
+          else if (down.has(o.service))
             explained = Math.max(explained, share(others, own) * Math.min(1, largestOf(others).strength / 0.3));
         }
       }

@@ -13,6 +13,7 @@ export const isProxy = (service: string): boolean => standsBefore.test(service);
 const shortestPart = 5;
 /** A part of a name that more services around share says what system it is, not which service. */
 const mostNamesakes = 3;
+const mostProxies = 200;
 /** Neighbours looked at for one proxy. */
 const mostNeighbours = 400;
 
@@ -55,6 +56,7 @@ export function withProxies(
   for (const { service, namespace } of services) {
     const key = keyOf(service, namespace);
     if (down.has(key) || !isProxy(service)) continue;
+    if (down.size >= mostProxies) break;
     const known = graph.callees(service, namespace);
     const hidden = known.length > 0 ? [] : behind(service, namespace, graph);
     down.set(key, hidden);

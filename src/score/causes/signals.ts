@@ -32,6 +32,10 @@ export type Candidate = {
 const alertingLimit = 100;
 /** At most this many candidates are compared. */
 const candidateLimit = 400;
+/** Direct callers or callees looked at, and services around one that alerts: a hub has no more to tell than its first. */
+const mostNeighbours = 400;
+const mostAround = 512;
+const mostCalls = 2000;
 
 const keyOf = (namespace: string | null, service: string): string => `${namespace ?? ''}\n${service}`;
 
@@ -89,7 +93,7 @@ export function candidatesOf(
   }
   const mentioned = [...found.values()];
   const reach = createReach(graph);
-  const view = viewOf(mentioned.slice(0, alertingLimit), model);
+  const view = viewOf(mentioned.slice(0, alertingLimit), reach, model);
 
   for (const c of mentioned) {
     for (const callee of graph.callees(c.service, c.namespace)) if (!add(c.namespace, callee)) break;
@@ -105,7 +109,7 @@ export function candidatesOf(
     0,
   );
   for (const c of all) {
-    alertSignals(c, view, input, reach);
+    alertSignals(c, view, input);
     const votes = (input.feedback ?? []).filter((f) => f.service === c.service);
     c.signals.feedback = clip(votes.reduce((sum, f) => sum + (f.kind === 'right-cause' ? 1 : -1), 0));
     c.signals.deploy = c.deploy?.weight ?? 0;
@@ -114,13 +118,16 @@ export function candidatesOf(
   return { candidates: all, graph };
 }
 
+/** An alerting service with what it calls and what calls it, directly or through others. */
+type Seen = { candidate: Candidate; down: ReadonlyMap<string, number>; up: ReadonlyMap<string, number> };
+
 /** The incident seen from its graph: computed once, asked by every candidate. */
 type View = {
   mentioned: Candidate[];
   /** Services whose alerts speak of more than traffic: a drop in traffic shows below its cause as well as above. */
-  symptomatic: Candidate[];
+  symptomatic: Seen[];
   /** Services of each rule, for depth among equals. */
-  byRule: Map<string, Candidate[]>;
+  byRule: Map<string, Seen[]>;
   rulesOf: Map<string, Set<string>>;
   kinds: Map<CauseAlert, AlertKind>;
   /** Most direct callees of any silent candidate. */
@@ -129,13 +136,16 @@ type View = {
   errors: number;
 };
 
-function viewOf(mentioned: Candidate[], model: CausesModel): View {
-  const byRule = new Map<string, Candidate[]>();
+function viewOf(mentioned: Candidate[], reach: Reach, model: CausesModel): View {
+  const byRule = new Map<string, Seen[]>();
+  const seen: Seen[] = [];
   const rulesOf = new Map<string, Set<string>>();
   const kinds = new Map<CauseAlert, AlertKind>();
   let calls = 0;
   let errors = 0;
   for (const c of mentioned) {
+    const it = { candidate: c, down: reach.down(c.service, c.namespace), up: reach.up(c.service, c.namespace) };
+    seen.push(it);
     const rules = new Set<string>();
     rulesOf.set(c.key, rules);
     for (const alert of c.alerts) {
@@ -146,14 +156,16 @@ function viewOf(mentioned: Candidate[], model: CausesModel): View {
       if (kind === 'resource') c.resourceAlert ??= alert;
       if (alert.destination !== null && alert.destination !== alert.service) calls += 1;
       const services = byRule.get(alert.alertname);
-      if (!services) byRule.set(alert.alertname, [c]);
-      else if (services.at(-1) !== c) services.push(c);
+      if (!services) byRule.set(alert.alertname, [it]);
+      else if (services.at(-1) !== it) services.push(it);
     }
   }
-  const telling = mentioned.filter((c) => c.calledIn.length > 0 || c.alerts.some((a) => kinds.get(a) !== 'traffic'));
+  const telling = seen.filter(
+    ({ candidate: c }) => c.calledIn.length > 0 || c.alerts.some((a) => kinds.get(a) !== 'traffic'),
+  );
   return {
     mentioned,
-    symptomatic: telling.length > 0 ? telling : mentioned,
+    symptomatic: telling.length > 0 ? telling : seen,
     byRule,
     rulesOf,
     kinds,
@@ -163,16 +175,17 @@ function viewOf(mentioned: Candidate[], model: CausesModel): View {
   };
 }
 
-function alertSignals(c: Candidate, view: View, input: CausesInput, reach: Reach): void {
+function alertSignals(c: Candidate, view: View, input: CausesInput): void {
   const { signals } = c;
   const above: Candidate[] = [];
   const below: Candidate[] = [];
-  for (const o of view.symptomatic) {
+  let others = 0;
+  for (const { candidate: o, down, up } of view.symptomatic) {
     if (o === c) continue;
-    if (reach.down(o.service, o.namespace).has(c.service)) above.push(o);
-    if (reach.up(o.service, o.namespace).has(c.service)) below.push(o);
+    others += 1;
+    if (down.has(c.service)) above.push(o);
+    if (up.has(c.service)) below.push(o);
   }
-  const others = view.symptomatic.length - (view.symptomatic.includes(c) ? 1 : 0);
   c.dependents = above.map((o) => o.service);
   c.dependencies = below.map((o) => o.service);
   const named = c.alerts.length + c.calledIn.length > 0;
@@ -185,7 +198,7 @@ function alertSignals(c: Candidate, view: View, input: CausesInput, reach: Reach
   signals.resource = kinds.includes('resource') && supported ? 1 : 0;
   signals.calledBySymptoms = view.calls > 0 ? (c.calledIn.length - out) / view.calls : 0;
   signals.depth = others > 0 ? (above.length - below.length) / others : 0;
-  signals.ruleDepth = ruleDepth(c, view, reach);
+  signals.ruleDepth = ruleDepth(c, view);
   signals.passedOn = passedOn(c, view, input.graph);
   signals.coverage =
     view.symptomatic.length > 0
@@ -202,20 +215,19 @@ function alertSignals(c: Candidate, view: View, input: CausesInput, reach: Reach
 }
 
 /** Depth among the services with the same rule, each rule by the share of services it spans: like is compared with like. */
-function ruleDepth(c: Candidate, view: View, reach: Reach): number {
+function ruleDepth(c: Candidate, view: View): number {
   let sum = 0;
   let total = 0;
   for (const services of view.byRule.values()) {
     if (services.length < 2) continue;
     total += services.length;
-    if (!services.includes(c)) continue;
     let depth = 0;
-    for (const o of services) {
-      if (o === c) continue;
-      if (reach.down(o.service, o.namespace).has(c.service)) depth += 1;
-      if (reach.up(o.service, o.namespace).has(c.service)) depth -= 1;
+    let has = false;
+    for (const { candidate: o, down, up } of services) {
+      if (o === c) has = true;
+      else depth += Number(down.has(c.service)) - Number(up.has(c.service));
     }
-    sum += services.length * (depth / (services.length - 1));
+    if (has) sum += services.length * (depth / (services.length - 1));
   }
   return total > 0 ? sum / total : 0;
 }
@@ -229,7 +241,7 @@ function passedOn(c: Candidate, view: View, graph: ServiceGraph): number {
   const own = view.rulesOf.get(c.key);
   if (!own || own.size === 0) return 0;
   let alerting = false;
-  for (const caller of graph.callers(c.service, c.namespace).slice(0, 400)) {
+  for (const caller of graph.callers(c.service, c.namespace).slice(0, mostNeighbours)) {
     const rules = view.rulesOf.get(keyOf(c.namespace, caller));
     if (!rules || rules.size === 0) continue;
     alerting = true;
@@ -240,11 +252,12 @@ function passedOn(c: Candidate, view: View, graph: ServiceGraph): number {
 
 /** Share of a rule's services that this one calls directly, when there are two or more: siblings fail through their caller. */
 function commonCaller(c: Candidate, view: View, graph: ServiceGraph): number {
-  const callees = new Set(graph.callees(c.service, c.namespace));
+  const called = new Set(graph.callees(c.service, c.namespace).slice(0, mostNeighbours));
   let best = 0;
   for (const services of view.byRule.values()) {
-    const called = services.filter((o) => callees.has(o.service)).length;
-    if (called >= 2) best = Math.max(best, called / services.length);
+    if (services.length < 2) continue;
+    const hit = services.filter(({ candidate: o }) => called.has(o.service)).length;
+    if (hit >= 2) best = Math.max(best, hit / services.length);
   }
   return best;
 }
@@ -265,10 +278,13 @@ function neighbourhood(
     const known = surroundings.get(c);
     if (known) return known;
     const set = new Set(reach.down(c.service, c.namespace).keys());
-    for (const caller of graph.callers(c.service, c.namespace).slice(0, 400)) {
+    let calls = 0;
+    for (const caller of graph.callers(c.service, c.namespace).slice(0, mostNeighbours)) {
+      if (set.size >= mostAround || calls >= mostCalls) break;
       set.add(caller);
       for (const sibling of graph.callees(caller, c.namespace)) {
-        if (set.size >= 2048) break;
+        calls += 1;
+        if (set.size >= mostAround || calls >= mostCalls) break;
         set.add(sibling);
       }
     }
