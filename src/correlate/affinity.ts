@@ -1,8 +1,11 @@
-import { type Features, jaccard } from './features.ts';
+import { jaccard, type Looks } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 
 /** The parts of one distance, each 0..1, 1 being "speaks for it"; a fact that is missing is left out. */
 export type Parts = Record<string, number>;
+
+/** When an alert began (epoch ms) and what it says. */
+export type Sight = { onset: number; looks: Looks };
 
 /** e^(−|Δt| / τ): the shape of the decay does not matter, its scale does. */
 export const timePart = (a: number, b: number, tauMs: number): number => Math.exp(-Math.abs(a - b) / tauMs);
@@ -13,8 +16,8 @@ export const timePart = (a: number, b: number, tauMs: number): number => Math.ex
  * being noise is enough to doubt the pair. A soft fact scales between 1 − weight (disagrees) and 1 (agrees, or unknown).
  */
 export function affinity(
-  a: Features,
-  b: Features,
+  a: Sight,
+  b: Sight,
   connectivity: number,
   relevance: number,
   tauMs: number,
@@ -38,9 +41,11 @@ export function affinity(
   if (sharedDeploy !== null) weigh('deploy', soft.deploy, sharedDeploy ? 1 : 0);
   // Comparing words and labels costs more than all the rest: only for pairs that can still matter, or to explain.
   if (!parts && product < 1 - model.eps) return product;
-  if (soft.labels > 0 || parts) weigh('labels', soft.labels, jaccard(a.labels, b.labels));
-  if (soft.text > 0 || parts) weigh('text', soft.text, jaccard(a.words, b.words));
+  const { looks: x } = a;
+  const { looks: y } = b;
+  if (soft.labels > 0 || parts) weigh('labels', soft.labels, jaccard(x.labels, y.labels));
+  if (soft.text > 0 || parts) weigh('text', soft.text, jaccard(x.words, y.words));
   if (soft.group > 0 || parts)
-    weigh('group', soft.group, a.group === null || b.group === null ? null : a.group === b.group ? 1 : 0);
+    weigh('group', soft.group, x.group === null || y.group === null ? null : x.group === y.group ? 1 : 0);
   return product;
 }

@@ -1,4 +1,4 @@
-import type { Features } from './features.ts';
+import type { Place } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 import type { ServiceGraph } from './types.ts';
 
@@ -12,10 +12,10 @@ const cacheSize = 200_000;
  * hop (calls in either direction), `null` means that the graph does not know one of them.
  */
 export type Connectivity = {
-  of(a: Features, b: Features): number;
+  of(a: Place, b: Place): number;
   /** Names of the services within reach of this one, itself included. */
   reach(service: string, namespace: string | null): ReadonlyMap<string, number>;
-  onGraph(f: Features): boolean;
+  onGraph(f: Place): boolean;
 };
 
 export function createConnectivity(graph: ServiceGraph, model: CorrelationModel['connectivity']): Connectivity {
@@ -62,10 +62,10 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
     return ball;
   }
 
-  const known = (service: string, f: Features): boolean => graph.has(service, f.namespace);
-  const onGraph = (f: Features): boolean => f.service !== null && known(f.service, f);
+  const known = (service: string, f: Place): boolean => graph.has(service, f.namespace);
+  const onGraph = (f: Place): boolean => f.service !== null && known(f.service, f);
 
-  function hopsBetween(a: string, fa: Features, b: string, fb: Features): number {
+  function hopsBetween(a: string, fa: Place, b: string, fb: Place): number {
     const sameNamespace = fa.namespace === fb.namespace || fa.namespace === null || fb.namespace === null;
     if (a === b) return sameNamespace ? 0 : Infinity;
     const there = reach(a, fa.namespace).get(b) ?? Infinity;
@@ -73,11 +73,11 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
     return sameNamespace ? there : Math.max(there, reach(b, fb.namespace).get(a) ?? Infinity);
   }
 
-  function of(a: Features, b: Features): number {
+  function of(a: Place, b: Place): number {
     if (a.tenant !== b.tenant) return 0;
     if (a.cluster !== null && b.cluster !== null && a.cluster !== b.cluster) return 0;
     if (a.spot === b.spot) return 1;
-    let value = a.place !== null && a.place === b.place ? model.host : 0;
+    let value = a.host !== null && a.host === b.host ? model.host : 0;
     if (a.service !== null && b.service !== null) {
       let hops = hopsBetween(a.service, a, b.service, b);
       if (b.destination !== null) hops = Math.min(hops, hopsBetween(a.service, a, b.destination, b));
@@ -92,16 +92,17 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
     }
     // Without a service on either side: the same host or instance, or the same rule in the same known site or from the same
     // group; never strangers.
-    if (a.service !== null || b.service !== null) return value;
+    if (a.nameless === null || b.nameless === null) return value;
     if (value > 0) return 1;
-    const together = siteShared(a, b) || (a.group !== null && a.group === b.group);
-    return a.alertname === b.alertname && together ? model.unknown : 0;
+    const { alertname, group } = a.nameless;
+    const together = siteShared(a, b) || (group !== null && group === b.nameless.group);
+    return alertname === b.nameless.alertname && together ? model.unknown : 0;
   }
 
   return { of, reach, onGraph };
 }
 
 /** Both say where they are, and it is the same place. */
-function siteShared(a: Features, b: Features): boolean {
+function siteShared(a: Place, b: Place): boolean {
   return a.site === b.site && (a.namespace !== null || a.cluster !== null);
 }

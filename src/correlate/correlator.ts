@@ -1,7 +1,7 @@
 import type { LinkRecord } from '../domain/effects.ts';
-import { affinity, type Parts } from './affinity.ts';
+import { affinity, type Parts, type Sight } from './affinity.ts';
 import { createConnectivity } from './connectivity.ts';
-import { type Features, featuresOf, ruleKey } from './features.ts';
+import { looksOf, type Place, placeOf, ruleKey } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 import { createRelevance, lagBinMs, lagBins, onsetsPerMinute, type Rule, type Site } from './relevance.ts';
 import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
@@ -28,6 +28,9 @@ const companyLooks = 128;
 const lagLooks = 256;
 /** Neighbours that settle a placement: more would only say the same again. */
 const enoughNeighbours = 48;
+
+/** Neighbours that a placement is explained with. */
+const shownNeighbours = 5;
 
 /** A change may be behind alerts for this long. */
 const deployReachMs = 30 * 60_000;
@@ -69,7 +72,8 @@ export function createCorrelator(
   let queueHead = 0;
   const clusters = new Map<string, Cluster>();
   const links = { must: new Map<string, Set<string>>(), cannot: new Map<string, Set<string>>() };
-  const byAlert = new Map<string, Set<Entry>>();
+  /** The newest live episode of each alert; the earlier ones hang on it. */
+  const byAlert = new Map<string, Entry>();
   /** The latest onsets of each rule, to see a burst: the same rule on several services within a minute. */
   const recent = new Map<Rule, Entry[]>();
   /** How often something begins at a spot, in groups: what makes company by chance likely. */
@@ -89,14 +93,14 @@ export function createCorrelator(
     const known = a.spot.links.get(b.spot);
     if (known !== undefined) return known;
     const whole = !a.gone && !b.gone && a.spot.near.length < spots && b.spot.near.length < spots;
-    return whole ? 0 : connectivity.of(a.features, b.features);
+    return whole ? 0 : connectivity.of(a.spot.where, b.spot.where);
   }
 
   function affinityOf(a: Entry, b: Entry, c: number, parts: Parts | null): number {
     if (c === 0 && !parts) return 0;
     return affinity(
-      a.features,
-      b.features,
+      a,
+      b,
       c,
       relevanceOf(a) * relevanceOf(b),
       tauOf(a.site, b.site),
@@ -124,8 +128,8 @@ export function createCorrelator(
     let later = start;
     let earlier = start - 1;
     while (budget.left > 0) {
-      const after = later < list.length ? list[later]!.features.onset - onset : Infinity;
-      const before = earlier >= 0 ? onset - list[earlier]!.features.onset : Infinity;
+      const after = later < list.length ? list[later]!.onset - onset : Infinity;
+      const before = earlier >= 0 ? onset - list[earlier]!.onset : Infinity;
       if (after > reachMs && before > reachMs) return;
       const entry = after < before ? list[later++]! : list[earlier--]!;
       budget.left -= 1;
@@ -149,7 +153,7 @@ export function createCorrelator(
         if (best < cut) continue;
         const tau = tauOf(x.site, cell.list[0]!.site);
         let inCell = 0;
-        visitCell(cell, x.features.onset, tau * Math.log(best / cut) + 1, budget, (entry) => {
+        visitCell(cell, x.onset, tau * Math.log(best / cut) + 1, budget, (entry) => {
           if (entry === x || clusterOf(entry)?.closed) return true;
           const a = affinityOf(x, entry, c, null);
           if (a < cut) return true;
@@ -164,7 +168,7 @@ export function createCorrelator(
   }
 
   /** The change, if any, that may be behind an alert: the latest of its own service or one it calls, shortly before. */
-  function deployBehind(f: Features): string | null {
+  function deployBehind(f: Place, onset: number): string | null {
     if (deploys.length === 0 || f.service === null) return null;
     const suspects = new Set([
       f.service,
@@ -173,8 +177,7 @@ export function createCorrelator(
     ]);
     for (let i = deploys.length - 1; i >= 0; i -= 1) {
       const d = deploys[i]!;
-      if (d.startedAt <= f.onset + 60_000 && f.onset - d.startedAt <= deployReachMs && suspects.has(d.service))
-        return d.id;
+      if (d.startedAt <= onset + 60_000 && onset - d.startedAt <= deployReachMs && suspects.has(d.service)) return d.id;
     }
     return null;
   }
@@ -190,8 +193,8 @@ export function createCorrelator(
    */
   function chanceOfCompany(x: Entry): number {
     let rate = 0;
-    const perSpot = 1 / observedMs(x.features.site);
-    for (const { spot } of x.spot.near) rate += (groups.get(spot.features.spot)?.count ?? 0) * perSpot;
+    const perSpot = 1 / observedMs(x.spot.where.site);
+    for (const { spot } of x.spot.near) rate += (groups.get(spot.where.spot)?.count ?? 0) * perSpot;
     return 1 - Math.exp(-rate * 2 * companionMs(x));
   }
 
@@ -207,7 +210,7 @@ export function createCorrelator(
 
   function learnFrom(x: Entry, now: number): void {
     clock = Math.max(clock, now);
-    const { site } = x.features;
+    const { site } = x.spot.where;
     judgePending(now);
     if (!started.has(site)) started.set(site, now);
     relevance.tick(x.site, now);
@@ -225,7 +228,7 @@ export function createCorrelator(
    */
   function recall(x: Entry): void {
     clock = Math.max(clock, x.at);
-    if (!started.has(x.features.site)) started.set(x.features.site, x.at);
+    if (!started.has(x.site.key)) started.set(x.site.key, x.at);
     markBurst(x);
     x.chance = chanceOfCompany(x);
     pending.push(x);
@@ -243,7 +246,7 @@ export function createCorrelator(
     for (const near of x.spot.near) {
       if (near.connectivity < close) break;
       for (const cell of near.spot.cells.values()) {
-        visitCell(cell, x.features.onset, companionMs(x), budget, (entry) => {
+        visitCell(cell, x.onset, companionMs(x), budget, (entry) => {
           if (entry.alert === x.alert) return true;
           // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
           const sameRule = entry.rule === x.rule && !(x.burst || entry.burst);
@@ -257,7 +260,8 @@ export function createCorrelator(
   }
 
   function countGroup(x: Entry): void {
-    const { onset, spot } = x.features;
+    const { onset } = x;
+    const { spot } = x.spot.where;
     const group = groups.get(spot) ?? { count: 0, last: -Infinity };
     if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
     group.last = Math.max(group.last, onset);
@@ -272,8 +276,8 @@ export function createCorrelator(
     for (const { spot, connectivity: c } of x.spot.near) {
       for (const cell of spot.cells.values()) {
         const weight = own * c * relevance.of(cell.rule);
-        visitCell(cell, x.features.onset, lagBins * lagBinMs, budget, (entry) => {
-          const bin = Math.floor(Math.abs(entry.features.onset - x.features.onset) / lagBinMs);
+        visitCell(cell, x.onset, lagBins * lagBinMs, budget, (entry) => {
+          const bin = Math.floor(Math.abs(entry.onset - x.onset) / lagBinMs);
           if (entry.alert !== x.alert && bin < lagBins) weights[bin] = Math.max(weights[bin]!, weight);
           return true;
         });
@@ -303,13 +307,11 @@ export function createCorrelator(
 
   function markBurst(x: Entry): void {
     const { burstMs, burstServices } = model.relevance;
-    const list = (recent.get(x.rule) ?? []).filter(
-      (e) => !e.gone && Math.abs(e.features.onset - x.features.onset) <= burstMs,
-    );
+    const list = (recent.get(x.rule) ?? []).filter((e) => !e.gone && Math.abs(e.onset - x.onset) <= burstMs);
     list.push(x);
     if (list.length > 32) list.shift();
     recent.set(x.rule, list);
-    const places = new Set(list.map((e) => e.features.service ?? e.features.spot));
+    const places = new Set(list.map((e) => e.spot.where.service ?? e.spot.where.spot));
     if (places.size >= burstServices) for (const e of list) e.burst = true;
   }
 
@@ -381,8 +383,9 @@ export function createCorrelator(
   const linkedTo = (kind: 'must' | 'cannot', alert: string): ReadonlySet<string> | undefined => links[kind].get(alert);
 
   function separated(x: string, cluster: Cluster): boolean {
+    if (!cluster.linked) return false;
     const apart = linkedTo('cannot', x);
-    if (!apart || !cluster.linked) return false;
+    if (!apart) return false;
     for (const other of apart) if (cluster.linked.has(other)) return true;
     return false;
   }
@@ -393,15 +396,19 @@ export function createCorrelator(
   }
 
   function insert(point: Point): Entry {
-    const features = featuresOf(point);
-    const entry = index.insert({
+    const where = placeOf(point);
+    const spot = index.spot(where);
+    const older = byAlert.get(point.alert) ?? null;
+    const entry: Entry = {
       key: point.key,
-      alert: point.alert,
+      alert: older?.alert ?? point.alert,
       at: point.at,
-      features,
-      rule: relevance.rule(features.rule),
-      site: relevance.site(features.site, point.at),
-      deploy: deployBehind(features),
+      onset: point.startsAt,
+      looks: looksOf(point),
+      rule: relevance.rule(ruleKey(point)),
+      site: relevance.site(where.site, point.at),
+      spot,
+      deploy: deployBehind(where, point.startsAt),
       neighbours: 1,
       core: model.minPts <= 1,
       burst: false,
@@ -409,24 +416,30 @@ export function createCorrelator(
       chance: 0,
       cluster: null,
       gone: false,
-    });
-    // One copy of each long name for all points: 100,000 of them stay below 100 MB.
-    Object.assign(features, { rule: entry.rule.key, site: entry.site.key, spot: entry.spot.features.spot });
+      older,
+      newer: null,
+    };
+    if (older) older.newer = entry;
+    index.insert(entry);
     entries.set(point.key, entry);
     queue.push(entry);
-    const same = byAlert.get(point.alert);
-    if (same) same.add(entry);
-    else byAlert.set(point.alert, new Set([entry]));
+    byAlert.set(entry.alert, entry);
     return entry;
+  }
+
+  function* episodesOf(alert: string): Generator<Entry> {
+    for (let entry = byAlert.get(alert) ?? null; entry; entry = entry.older) yield entry;
   }
 
   function remove(entry: Entry): void {
     if (entry.gone) return;
     index.remove(entry);
     entries.delete(entry.key);
-    const same = byAlert.get(entry.alert);
-    same?.delete(entry);
-    if (same?.size === 0) byAlert.delete(entry.alert);
+    const { older, newer } = entry;
+    if (older) older.newer = newer;
+    if (newer) newer.older = older;
+    else if (older) byAlert.set(entry.alert, older);
+    else byAlert.delete(entry.alert);
   }
 
   /**
@@ -467,18 +480,16 @@ export function createCorrelator(
   const lonely = (entry: Entry): boolean => !entry.core && (clusterOf(entry)?.size ?? 0) <= 1;
 
   function why(x: Entry, around: Neighbour[], note: string | null): Placement['why'] {
-    const nearest = [...around]
-      .sort((a, b) => b.affinity - a.affinity || (a.entry.key < b.entry.key ? -1 : 1))
-      .slice(0, 5);
     return {
       rule,
       eps: model.eps,
       minPts: model.minPts,
       note,
-      neighbours: nearest.map(({ entry }) => {
+      neighbours: nearest(around, shownNeighbours).map(({ entry }) => {
         const parts: Parts = {};
         const a = affinityOf(x, entry, between(x, entry), parts);
-        return { key: entry.key, distance: round(1 - a), parts: rounded(parts) };
+        for (const name in parts) parts[name] = round(parts[name]!);
+        return { key: entry.key, distance: round(1 - a), parts };
       }),
     };
   }
@@ -495,7 +506,7 @@ export function createCorrelator(
     for (const [cluster, best] of found) {
       if (cluster === bound || separated(point.alert, cluster)) continue;
       const cohesion = guard ? cohesionOf(x, cluster) : best;
-      if (guard && (cohesion < model.guard.cohesion || !fits(cluster, x.features.onset))) continue;
+      if (guard && (cohesion < model.guard.cohesion || !fits(cluster, x.onset))) continue;
       offers.push({ cluster, best, cohesion });
     }
     offers.sort((a, b) => b.cohesion - a.cohesion || b.best - a.best || (a.cluster.id < b.cluster.id ? -1 : 1));
@@ -530,17 +541,17 @@ export function createCorrelator(
     if (!cluster || resolve(cluster).closed) return null;
     const home = resolve(cluster);
     // The same episode after all, or one whose resolve was never sent.
-    if (x.features.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
+    if (x.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
     if (offers.length > 0) return null;
     const alone = home.sample.every((e) => e.alert === x.alert);
     if (!alone && relevanceOf(x) < model.guard.returning) return null;
-    const gap = x.features.onset - earlier.endedAt;
+    const gap = x.onset - earlier.endedAt;
     return earlier.resolved || gap <= x.site.tauMs ? home : null;
   }
 
   function mustCluster(alert: string): Cluster | null {
     for (const other of linkedTo('must', alert) ?? []) {
-      for (const entry of byAlert.get(other) ?? []) {
+      for (const entry of episodesOf(other)) {
         const cluster = clusterOf(entry);
         if (cluster && !cluster.closed && !separated(alert, cluster)) return cluster;
       }
@@ -553,8 +564,8 @@ export function createCorrelator(
     if (entry.cluster && resolve(entry.cluster) !== cluster) detach(entry);
     entry.cluster = cluster;
     cluster.size += 1;
-    cluster.firstOnset = Math.min(cluster.firstOnset, entry.features.onset);
-    cluster.lastOnset = Math.max(cluster.lastOnset, entry.features.onset);
+    cluster.firstOnset = Math.min(cluster.firstOnset, entry.onset);
+    cluster.lastOnset = Math.max(cluster.lastOnset, entry.onset);
     cluster.sample.push(entry);
     if (cluster.sample.length > model.guard.sample) cluster.sample.shift();
     if (links.must.has(entry.alert) || links.cannot.has(entry.alert)) remember(cluster, entry.alert);
@@ -574,25 +585,32 @@ export function createCorrelator(
     graph = options.graph;
     connectivity = createConnectivity(graph, model.connectivity);
     index = createSpotIndex(connectivity, spots);
-    for (const entry of entries.values()) index.insert(entry);
+    for (const entry of entries.values()) {
+      entry.spot = index.spot(entry.spot.where);
+      index.insert(entry);
+    }
   }
 
+  type Seen = Sight & { where: Place; relevance: number; site: Site; deploy: string | null };
+
   /** What enters a distance of any point, live or not. */
-  function knownOf(point: Point): { features: Features; relevance: number; site: Site; deploy: string | null } {
+  function seen(point: Point): Seen {
     const live = entries.get(point.key);
-    const features = featuresOf(point);
+    const where = placeOf(point);
     return {
-      features,
-      relevance: live ? relevanceOf(live) : relevance.of(relevance.rule(features.rule)),
-      site: relevance.site(features.site, point.at),
-      deploy: deployBehind(features),
+      onset: point.startsAt,
+      looks: looksOf(point),
+      where,
+      relevance: live ? relevanceOf(live) : relevance.of(relevance.rule(ruleKey(point))),
+      site: relevance.site(where.site, point.at),
+      deploy: deployBehind(where, point.startsAt),
     };
   }
 
-  function measured(a: ReturnType<typeof knownOf>, b: ReturnType<typeof knownOf>, parts: Parts | null): number {
-    const c = connectivity.of(a.features, b.features);
+  function measured(a: Seen, b: Seen, parts: Parts | null): number {
+    const c = connectivity.of(a.where, b.where);
     const r = a.relevance * b.relevance;
-    return affinity(a.features, b.features, c, r, tauOf(a.site, b.site), shared(a.deploy, b.deploy), model, parts);
+    return affinity(a, b, c, r, tauOf(a.site, b.site), shared(a.deploy, b.deploy), model, parts);
   }
 
   return {
@@ -655,7 +673,7 @@ export function createCorrelator(
     link(link: LinkRecord) {
       addLink(links[link.kind], link.a, link.b);
       for (const alert of [link.a, link.b]) {
-        for (const entry of byAlert.get(alert) ?? []) {
+        for (const entry of episodesOf(alert)) {
           const cluster = clusterOf(entry);
           if (cluster) remember(cluster, alert);
         }
@@ -675,12 +693,12 @@ export function createCorrelator(
     drainMemory: () => relevance.drain(),
     loadMemory: (records) => relevance.load(records),
     affinities(points) {
-      const known = points.map(knownOf);
-      return (i, j) => measured(known[i]!, known[j]!, null);
+      const all = points.map(seen);
+      return (i, j) => measured(all[i]!, all[j]!, null);
     },
     distance(a, b) {
       const parts: Parts = {};
-      const value = measured(knownOf(a), knownOf(b), parts);
+      const value = measured(seen(a), seen(b), parts);
       return { distance: 1 - value, parts };
     },
   };
@@ -705,4 +723,17 @@ function addLink(table: Map<string, Set<string>>, a: string, b: string): void {
 
 const round = (x: number): number => Math.round(x * 1e4) / 1e4;
 
-const rounded = (parts: Parts): Parts => Object.fromEntries(Object.entries(parts).map(([name, x]) => [name, round(x)]));
+/** The `count` nearest, nearest first; one pass, since a crowd has many and few are shown. */
+function nearest(around: readonly Neighbour[], count: number): Neighbour[] {
+  const best: Neighbour[] = [];
+  const before = (a: Neighbour, b: Neighbour): boolean =>
+    a.affinity > b.affinity || (a.affinity === b.affinity && a.entry.key < b.entry.key);
+  for (const n of around) {
+    let i = best.length;
+    while (i > 0 && before(n, best[i - 1]!)) i -= 1;
+    if (i >= count) continue;
+    best.splice(i, 0, n);
+    if (best.length > count) best.pop();
+  }
+  return best;
+}

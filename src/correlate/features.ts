@@ -1,26 +1,26 @@
 import type { Point, RulePlace } from './types.ts';
 
-/**
- * What of a point enters its distance, computed once. `spot` is where it is: cluster, namespace, service and, for an alert
- * on a call, the called service, and its host. An alert without service is known by rule, place and group instead, so that
- * all points of a spot are connected with another spot alike.
- */
-export type Features = {
+/** Where an alert is: one object for all points of a spot. */
+export type Place = {
   tenant: string;
   cluster: string | null;
   namespace: string | null;
   service: string | null;
+  /** The service called, for an alert on a call to another one. */
   destination: string | null;
   /** The host it names, or, without a service, the instance. */
-  place: string | null;
+  host: string | null;
+  /** An alert without service is known by rule, host and group instead; null where there is a service. */
+  nameless: { alertname: string; group: string | null } | null;
+  /** Cluster, namespace, service, called service and host (or what stands for them): its points are connected alike. */
   spot: string;
   /** Tenant, cluster and namespace: what a rate and a time scale belong to. */
   site: string;
-  /** The rule within its site. */
-  rule: string;
-  alertname: string;
+};
+
+/** What an alert says besides where, when and which rule: one object for all points that say the same. */
+export type Looks = {
   group: string | null;
-  onset: number;
   /** Hashes of `name=value` of the labels that say neither what nor where, sorted. */
   labels: Int32Array;
   /** Hashes of the words of alertname and summary, sorted. */
@@ -74,51 +74,53 @@ function words(text: string): string[] {
     .slice(0, 24);
 }
 
-/** Words by text: rules and summaries repeat, and a shared list costs no memory per alert. Bounded, dropped whole. */
-const wordLists = new Map<string, Int32Array>();
+/** Looks by what they are made of: most alerts of a rule say the same, and a shared object costs no memory per alert. */
+const known = new Map<string, Looks>();
+const looksKept = 8_192;
 
-function wordsOf(alertname: string, summary: string | null): Int32Array {
-  const text = `${alertname}\n${(summary ?? '').slice(0, 200)}`;
-  const known = wordLists.get(text);
-  if (known) return known;
-  const list = sortedHashes([...words(alertname), ...words(summary ?? '')]);
-  if (wordLists.size >= 4096) wordLists.clear();
-  wordLists.set(text, list);
-  return list;
+/** The looks of a point, shared with the points that look alike. Bounded: forgotten whole. */
+export function looksOf({ labels, alertname, summary, groupKey }: Point): Looks {
+  const compared: string[] = [];
+  for (const name in labels) {
+    if (compared.length < 24 && !notCompared.has(name)) compared.push(`${name}=${labels[name]}`);
+  }
+  const text = (summary ?? '').slice(0, 200);
+  const key = `${groupKey}\n${alertname}\n${text}\n${compared.join('\n')}`;
+  const found = known.get(key);
+  if (found) return found;
+  const looks: Looks = {
+    group: groupKey,
+    labels: sortedHashes(compared),
+    words: sortedHashes([...words(alertname), ...words(text)]),
+  };
+  if (known.size >= looksKept) known.clear();
+  known.set(key, looks);
+  return looks;
 }
 
 export const siteKey = ({ tenant, cluster, namespace }: Pick<Point, 'tenant' | 'cluster' | 'namespace'>): string =>
   `${tenant}\n${cluster ?? ''}\n${namespace ?? ''}`;
 export const ruleKey = (place: RulePlace): string => `${siteKey(place)}\n${place.alertname}`;
 
-export function featuresOf(point: Point): Features {
-  const { tenant, cluster, namespace, service, destination, labels } = point;
+export function placeOf(point: Point): Place {
+  const { tenant, cluster, namespace, service, destination, labels, alertname, groupKey } = point;
   let host: string | null = null;
   for (const name of hostLabels) host ??= labels[name] || null;
-  const place = host ?? (service === null ? labels.instance || null : null);
+  if (service === null) host ??= labels.instance || null;
   const site = siteKey(point);
-  const compared: string[] = [];
-  for (const name in labels) {
-    if (compared.length < 24 && !notCompared.has(name)) compared.push(`${name}=${labels[name]}`);
-  }
   return {
     tenant,
     cluster,
     namespace,
     service,
     destination: destination === service ? null : destination,
-    place,
+    host,
+    nameless: service === null ? { alertname, group: groupKey } : null,
     spot:
       service === null
-        ? `${site}\n\u0001${point.alertname}\n${place ?? ''}\n${point.groupKey ?? ''}`
-        : `${site}\n${service}\n${destination ?? ''}\n${place ?? ''}`,
+        ? `${site}\n\u0001${alertname}\n${host ?? ''}\n${groupKey ?? ''}`
+        : `${site}\n${service}\n${destination ?? ''}\n${host ?? ''}`,
     site,
-    rule: `${site}\n${point.alertname}`,
-    alertname: point.alertname,
-    group: point.groupKey,
-    onset: point.startsAt,
-    labels: sortedHashes(compared),
-    words: wordsOf(point.alertname, point.summary),
   };
 }
 

@@ -13,6 +13,8 @@ export type Rule = {
   accompanied: number;
   alone: number;
   at: number;
+  /** What `of` said last, and of which log odds. */
+  said: { own: number; hint: number; relevance: number };
 };
 /** One site (tenant, cluster, namespace): its onsets over observed time, and the time scale that follows from them. */
 export type Site = {
@@ -83,7 +85,15 @@ export function createRelevance(model: CorrelationModel): Relevance {
     if (known) return known;
     const parent = generalKey(key);
     const general = parent === key ? null : rule(parent);
-    const fresh: Rule = { key, general, logOdds: 0, accompanied: 0, alone: 0, at: 0 };
+    const fresh: Rule = {
+      key,
+      general,
+      logOdds: 0,
+      accompanied: 0,
+      alone: 0,
+      at: 0,
+      said: { own: NaN, hint: NaN, relevance: 0 },
+    };
     rules.set(key, fresh);
     return fresh;
   }
@@ -159,7 +169,14 @@ export function createRelevance(model: CorrelationModel): Relevance {
     alone(r, now) {
       learn(r, Math.log(1 - relevance.together), 'alone', now);
     },
-    of: (r) => probability(r.logOdds + hintOf(r.general)),
+    of(r) {
+      // Asked for every pair, changed by few: the exponential is worth keeping.
+      const { said } = r;
+      const hint = r.general === null ? 0 : r.general.logOdds;
+      if (said.own !== r.logOdds || said.hint !== hint)
+        r.said = { own: r.logOdds, hint, relevance: probability(r.logOdds + hintOf(r.general)) };
+      return r.said.relevance;
+    },
     known(key) {
       const own = rules.get(key);
       const general = own ? own.general : rules.get(generalKey(key));

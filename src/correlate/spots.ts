@@ -1,5 +1,5 @@
 import type { Connectivity } from './connectivity.ts';
-import type { Features } from './features.ts';
+import type { Looks, Place } from './features.ts';
 import type { Rule, Site } from './relevance.ts';
 
 /** One live point in the index. `cluster` is the incident it lives in. */
@@ -7,7 +7,8 @@ export type Entry = {
   key: string;
   alert: string;
   at: number;
-  features: Features;
+  onset: number;
+  looks: Looks;
   rule: Rule;
   site: Site;
   spot: Spot;
@@ -24,6 +25,9 @@ export type Entry = {
   chance: number;
   cluster: Cluster | null;
   gone: boolean;
+  /** The live episodes of the same alert before and after it. */
+  older: Entry | null;
+  newer: Entry | null;
 };
 
 /** One incident as the correlator sees it. `mergedInto` chains to the incident that took it over. */
@@ -45,8 +49,7 @@ export type Cell = { rule: Rule; list: Entry[]; dead: number };
 
 /** Where alerts are: one service (or call, or host) in one namespace, with the live points of each rule in order of onset. */
 export type Spot = {
-  key: string;
-  features: Features;
+  where: Place;
   cells: Map<string, Cell>;
   /** Live spots that are connected with this one at all, itself first. */
   near: { spot: Spot; connectivity: number }[];
@@ -64,8 +67,10 @@ const nearLimit = 192;
  * the stretch of time in reach.
  */
 export type SpotIndex = {
-  /** Puts a point in and returns it, now knowing its spot. */
-  insert(entry: Omit<Entry, 'spot'>): Entry;
+  /** The spot of this place, made when it is the first there. */
+  spot(where: Place): Spot;
+  /** Puts a point in at its spot. */
+  insert(entry: Entry): void;
   remove(entry: Entry): void;
   size(): number;
 };
@@ -78,14 +83,14 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
   const offGraph = new Map<string, Set<Spot>>();
   let size = 0;
 
-  const names = (f: Features): string[] => {
-    const list = f.service === null ? [`\u0001${f.alertname}`] : [f.service];
+  const names = (f: Place): string[] => {
+    const list = f.service === null ? [`\u0001${f.nameless?.alertname}`] : [f.service];
     if (f.destination !== null) list.push(f.destination);
     return list.map((name) => `${f.tenant}\n${name}`);
   };
-  const placeKey = (f: Features): string | null => (f.place === null ? null : `${f.tenant}\n${f.place}`);
+  const placeKey = (f: Place): string | null => (f.host === null ? null : `${f.tenant}\n${f.host}`);
 
-  function candidates(f: Features): Set<Spot> {
+  function candidates(f: Place): Set<Spot> {
     const found = new Set<Spot>();
     // Of a crowd the newest: they are the ones still within reach in time.
     const take = (set: ReadonlySet<Spot> | undefined): void => {
@@ -114,14 +119,14 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     return found;
   }
 
-  function spotOf(f: Features): Spot {
+  function spotOf(f: Place): Spot {
     const key = f.spot;
     const known = spots.get(key);
     if (known) return known;
-    const spot: Spot = { key, features: f, cells: new Map(), near: [], links: new Map(), live: 0 };
+    const spot: Spot = { where: f, cells: new Map(), near: [], links: new Map(), live: 0 };
     addNear(spot, spot, 1);
     for (const other of candidates(f)) {
-      const c = connectivity.of(f, other.features);
+      const c = connectivity.of(f, other.where);
       if (c <= 0) continue;
       addNear(spot, other, c);
       if (other.near.length < limit) addNear(other, spot, c);
@@ -136,12 +141,12 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
   }
 
   function dropSpot(spot: Spot): void {
-    spots.delete(spot.key);
-    for (const name of names(spot.features)) removeFrom(byName, name, spot);
-    const place = placeKey(spot.features);
+    spots.delete(spot.where.spot);
+    for (const name of names(spot.where)) removeFrom(byName, name, spot);
+    const place = placeKey(spot.where);
     if (place !== null) removeFrom(byPlace, place, spot);
-    removeFrom(bySite, spot.features.site, spot);
-    removeFrom(offGraph, spot.features.site, spot);
+    removeFrom(bySite, spot.where.site, spot);
+    removeFrom(offGraph, spot.where.site, spot);
     for (const { spot: other } of spot.near) {
       if (other === spot) continue;
       if (!other.links.delete(spot)) continue;
@@ -153,16 +158,15 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
   }
 
   return {
-    insert(fresh) {
-      const entry = Object.assign(fresh, { spot: spotOf(fresh.features) });
-      const { cells } = entry.spot;
-      const { rule, features } = entry;
-      const cell = cells.get(rule.key);
-      if (cell) cell.list.splice(firstAfter(cell.list, features.onset), 0, entry);
-      else cells.set(rule.key, { rule, list: [entry], dead: 0 });
-      entry.spot.live += 1;
+    spot: spotOf,
+    insert(entry) {
+      const { rule, spot } = entry;
+      const cell = spot.cells.get(rule.key);
+      if (!cell) spot.cells.set(rule.key, { rule, list: [entry], dead: 0 });
+      else if (cell.list.at(-1)!.onset <= entry.onset) cell.list.push(entry);
+      else cell.list.splice(firstAfter(cell.list, entry.onset), 0, entry);
+      spot.live += 1;
       size += 1;
-      return entry;
     },
     remove(entry) {
       if (entry.gone) return;
@@ -199,7 +203,7 @@ export function firstAfter(list: readonly Entry[], onset: number): number {
   let high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (list[middle]!.features.onset <= onset) low = middle + 1;
+    if (list[middle]!.onset <= onset) low = middle + 1;
     else high = middle;
   }
   return low;
