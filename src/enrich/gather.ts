@@ -38,6 +38,14 @@ function combine(facts: Facts, part: Partial<Facts>): void {
   Object.assign(facts.lead, part.lead ?? {});
 }
 
+/** What one source gives, however long it takes: for a replay without servers, where nobody waits. */
+export async function gatherFrom(source: FactSource, subject: Subject): Promise<Facts> {
+  const facts = noFacts();
+  combine(facts, await source.gather(subject, never));
+  return facts;
+}
+const never = new AbortController().signal;
+
 /**
  * Asks every source at once and gives what came within `deadlineMs`. Never rejects and never takes longer: a page does not
  * wait. Whatever arrives afterwards goes to `late`.

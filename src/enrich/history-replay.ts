@@ -6,6 +6,11 @@ import type { Ending, HistoryQuery, PastIncident } from '../store/history.ts';
 import type { FactSource } from './gather.ts';
 import { lookBack, type Past } from './history.ts';
 
+type Held = IncidentRecord & {
+  doc: NonNullable<IncidentRecord['doc']>;
+  /** As it is shown to those who ask, but for what hangs on the question. */
+  shown: Omit<PastIncident, 'sameRule' | 'sameService'>;
+};
 type Episode = { startsAt: number; service: string | null; incidentId: string | null; ended: boolean };
 
 /** As the store limits its own: the latest so many count. */
@@ -21,7 +26,7 @@ const DAY = 24 * HOUR;
  * second time something happens in a stream it is known as such. Deterministic; nothing leaves the process.
  */
 export function createReplayHistory(): { source: FactSource; observe(effects: Effects): void } {
-  const incidents = new Map<string, IncidentRecord & { doc: NonNullable<IncidentRecord['doc']> }>();
+  const incidents = new Map<string, Held>();
   const byService = new Map<string, string[]>();
   const episodes = new Map<string, Episode>();
   const byRule = new Map<string, Episode[]>();
@@ -49,7 +54,12 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
       const before = incidents.get(state.id);
       for (const service of doc.services)
         if (!before?.doc.services.includes(service)) push(byService, service, state.id);
-      incidents.set(state.id, { state, doc });
+      const { id, number, startedAt, resolvedAt, resolvedBy } = state;
+      const { title, services } = doc;
+      const { summary, labels } = doc.lead;
+      const suspect = clearSuspect(doc);
+      const shown = { id, number, title, summary, labels, services, suspect, startedAt, resolvedAt, resolvedBy };
+      incidents.set(id, { state, doc, shown });
     }
     for (const { incidentId, kind, by, text } of effects.timeline)
       if (kind === 'note' && by !== null) notes.set(incidentId, text);
@@ -78,23 +88,8 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
       return [...new Set([...sameRule, ...sameService])].flatMap((id): PastIncident[] => {
         const held = incidents.get(id);
         if (!held || id === incidentId || held.state.mergedInto !== null || held.state.startedAt >= before) return [];
-        const { state, doc } = held;
-        return [
-          {
-            id,
-            number: state.number,
-            title: doc.title,
-            summary: doc.lead.summary,
-            labels: doc.lead.labels,
-            services: doc.services,
-            suspect: clearSuspect(doc),
-            startedAt: state.startedAt,
-            resolvedAt: state.resolvedAt,
-            resolvedBy: state.resolvedBy,
-            sameRule: sameRule.has(id),
-            sameService: service === null ? null : doc.services.includes(service),
-          },
-        ];
+        const sameService = service === null ? null : held.doc.services.includes(service);
+        return [{ ...held.shown, sameRule: sameRule.has(id), sameService }];
       });
     },
 
