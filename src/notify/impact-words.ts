@@ -40,27 +40,27 @@ function moneyWords(incident: Incident): string | null {
   return `up to ${money(total, currency)} lost by ${by} (${rate}, longer than the ${long} expected)`;
 }
 
-function spreadWords({ impact, status }: Incident): string | null {
-  if (status === 'resolved') return null;
+/** Services without an alert yet that are expected to follow; null when there are none, or it is over. */
+function reachWords({ impact, status }: Incident): string | null {
   const names = (impact.expectedServices ?? []).map((name) => plain(name, 50));
-  if (names.length > 0) {
-    const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
-    return `expected to reach ${names.slice(0, 3).join(', ')}${more}`;
-  }
-  return impact.cascadeRisk === 'high' ? 'likely to spread' : null;
+  if (names.length === 0 || status === 'resolved') return null;
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return `expected to reach ${names.slice(0, 3).join(', ')}${more}`;
 }
 
 /** Who and what an incident costs, on one line, or null when nothing is known. */
 export function impactWords(incident: Incident): string | null {
-  const { impact } = incident;
+  const { impact, status } = incident;
+  const { customerImpact: customers, affectedUsers: users, slaBreachRisk: sla } = impact;
+  const reach = reachWords(incident);
   const parts = [
-    impact.customerImpact && impact.customerImpact !== 'none' ? `${impact.customerImpact} customer impact` : null,
-    impact.affectedUsers ? `${grouped(impact.affectedUsers)} users` : null,
+    // Said first: what follows counts those services already.
+    reach,
+    customers && customers !== 'none' ? `${customers} customer impact` : null,
+    users ? `${grouped(users)} users` : null,
     moneyWords(incident),
-    impact.slaBreachRisk === 'high' || impact.slaBreachRisk === 'medium'
-      ? `SLO breach risk ${impact.slaBreachRisk}`
-      : null,
-    spreadWords(incident),
+    sla === 'high' || sla === 'medium' ? `SLO breach risk ${sla}` : null,
+    reach === null && impact.cascadeRisk === 'high' && status !== 'resolved' ? 'likely to spread' : null,
     impact.regulatoryRisk ? 'regulated service' : null,
   ].filter((part) => part !== null);
   return parts.length > 0 ? plain(parts.join(' · '), 500) : null;

@@ -195,7 +195,8 @@ describe('what the reader at 03:00 gets', () => {
     const reaching = (expectedServices: string[], cascadeRisk: 'high' | 'low', changes: Partial<Incident> = {}) =>
       buildMessage(incident({ impact: { ...incident().impact, expectedServices, cascadeRisk }, ...changes }), extras())
         .impact;
-    expect(reaching(['a', 'b'], 'high')).toContain('· expected to reach a, b ·');
+    expect(reaching(['a', 'b'], 'high')).toMatch(/^expected to reach a, b · high customer impact · 40,000 users/);
+    expect(reaching(['a', 'b'], 'high')).not.toContain('likely to spread');
     expect(reaching(['a', 'b', 'c', 'd', 'e'], 'low')).toContain('expected to reach a, b, c and 2 more');
     expect(reaching([], 'high')).toContain('likely to spread');
     expect(reaching(['a'], 'high', { status: 'resolved' })).not.toMatch(/to reach|spread/);
