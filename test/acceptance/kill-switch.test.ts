@@ -120,3 +120,34 @@ test('a signal turns it on, a file does for as long as it is there, and both sur
   await turnedTo(tocsin, false);
   expect(await state(tocsin)).toMatchObject({ origin: 'file' });
 });
+
+test(
+  'a ledger that does not balance trips it: everything goes out, the default team is told, and a person turns it off',
+  minute,
+  async () => {
+    const shop = await openShop();
+    const tocsin = await startService(shop.service(active));
+    await knownAndHeld(tocsin, shop);
+    await tocsin.settled();
+    // as if a change had been counted as received and then lost
+    await shop.database!.pool.query("update ledger set count = count + 1 where name = 'received'");
+    await turnedTo(tocsin, true);
+    expect(await state(tocsin)).toMatchObject({
+      by: 'tocsin',
+      origin: 'trip',
+      reason: expect.stringContaining('by 1'),
+    });
+    await shop.slack.expect(payments.slack, /kill switch tripped \(ledger\)/, { timeoutMs: 20_000 });
+    expect(await tocsin.metric('tocsin_ledger_imbalance')).toBe(1);
+    expect(await tocsin.metric('tocsin_kill_switch_trips_total')).toBe(1);
+
+    expect((await tocsin.post('/api/v1/kill-switch', { on: false, by: 'ana' })).status).toBe(200);
+    await tocsin.expectIncident(
+      (one) => one.title.includes('kill switch tripped') && one.status === 'resolved',
+      'is over',
+    );
+    // known by now, the same difference does not trip it again
+    await new Promise((resolve) => setTimeout(resolve, 7_000));
+    expect(await state(tocsin)).toMatchObject({ on: false, by: 'ana' });
+  },
+);
