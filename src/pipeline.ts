@@ -24,7 +24,7 @@ import { checkHeartbeats, heartbeatDue } from './receive/heartbeats.ts';
 import type { Poll } from './receive/poll.ts';
 import { rememberDeploy } from './receive/remember-deploy.ts';
 import { end, type Sighting, takeIn } from './receive/take-in.ts';
-import { takePoll } from './receive/take-poll.ts';
+import { restoreSilences, takePoll } from './receive/take-poll.ts';
 import { applyAction } from './respond/apply.ts';
 import { tooManyCriticalsHeld, trip } from './respond/kill-switch.ts';
 import type { Rules } from './rules.ts';
@@ -302,6 +302,7 @@ export function createEngine(initial: Rules) {
       due.schedule(`i:${state.id}`, wakeAt(incident, now));
     }
     restoreVerdicts(world, restored.memory);
+    restoreSilences(world, restored.memory);
     for (const alert of restored.alerts) {
       const key = alertKey(alert);
       const newest = world.alerts.get(key);

@@ -12,7 +12,7 @@ import type { RouteResult } from '../route/route.ts';
 import { targetLabel } from '../route/targets.ts';
 import type { Rules } from '../rules.ts';
 import { recordWeights } from './recorded.ts';
-import { remember } from './verdict.ts';
+import { hush, remember } from './verdict.ts';
 import type { Weights } from './weigh.ts';
 
 /** What one assessment came to, for outcomes and tests. */
@@ -89,6 +89,7 @@ export function conclude(
   if (announced.first && policyName !== null && policy && state.status === 'open') {
     state.escalation = begin(policyName, policy, now);
   }
+  hush(incident, decided, policy ?? null, now);
   if (state.escalation && policy) state.escalation = shorten(state.escalation, policy, routed.autoEscalateMinutes);
   if (state.firstNotifiedAt !== null && state.status === 'open' && send)
     handOver(world, rules, incident, doc, routed, now);

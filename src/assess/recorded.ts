@@ -28,9 +28,17 @@ export function recordWeights({ impact: _, decide, ...rest }: Weights): Record<s
       alertsTotal: decide.alerts.length,
       firstEver: [...decide.firstEver],
       silences,
+      learned: {
+        ...decide.learned,
+        flapping: only(decide.learned.flapping, keys),
+        senderSilences: only(decide.learned.senderSilences, keys),
+      },
     },
   };
 }
+
+const only = <T>(all: Readonly<Record<string, T>>, keys: ReadonlySet<string>): Record<string, T> =>
+  Object.fromEntries(Object.entries(all).filter(([key]) => keys.has(key)));
 
 const Recorded = z.object({
   impact: Impact,

@@ -7,6 +7,7 @@ import type { RootCause } from '../domain/incident.ts';
 import { questionOf } from '../domain/label.ts';
 import { severityRank, worse } from '../domain/severity.ts';
 import type { LiveIncident, World } from '../domain/world.ts';
+import { type Policy, snooze, unsnooze } from '../escalate/plan.ts';
 import type { Rules } from '../rules.ts';
 import type { RuleWorth, WorthFacts } from '../score/actionability.ts';
 import type { Weights } from './weigh.ts';
@@ -179,8 +180,50 @@ function learnedOf(
     symptomOf: symptomOf(world, rules, incident, firing, services, now),
     budgets,
     opening: incident.state.wanted !== true,
-    senderSilences: {},
+    senderSilences: silencedAtSender(world, firing, now),
   };
+}
+
+/** A source whose Alertmanager was not heard of for so long is said to be silent: unchanged lists are stored every 4 min. */
+const SILENT_MS = 10 * 60_000;
+
+/** What the senders' Alertmanagers keep quiet, each alert with the silence that lasts longest. */
+function silencedAtSender(world: World, firing: readonly Alert[], now: number): Learned['senderSilences'] {
+  const found: Record<string, Learned['senderSilences'][string]> = {};
+  if (world.senderSilences.size === 0) return found;
+  for (const alert of firing) {
+    const known = world.senderSilences.get(alert.source);
+    if (!known) continue;
+    const staleSince = now - known.polledAt > SILENT_MS ? known.polledAt : null;
+    for (const { id, by, until, comment, matchers } of known.silences) {
+      const key = alertKey(alert);
+      if (until <= now || (found[key]?.until ?? 0) >= until || !matchers.matches(alert.labels)) continue;
+      found[key] = { id, by, until, comment, staleSince };
+    }
+  }
+  return found;
+}
+
+/**
+ * The escalation rests while the sender's silence holds everything that fires, and goes on where it was when it no longer
+ * does. What a person snoozed here is left to the snooze.
+ */
+export function hush(
+  { state, firing }: LiveIncident,
+  { done, decision }: Decided,
+  policy: Policy | null,
+  now: number,
+): void {
+  const silenced =
+    done === 'suppress' && firing > 0 && decision.reasons.some(({ code }) => code === 'silenced-at-sender');
+  if (silenced && state.escalation && state.escalation.paused === null) {
+    state.escalation = snooze(state.escalation);
+    state.hushed = true;
+  } else if (!silenced && state.hushed) {
+    state.hushed = false;
+    if (state.escalation && state.snoozedUntil === null && state.status === 'open')
+      state.escalation = unsnooze(state.escalation, policy, now);
+  }
 }
 
 /**

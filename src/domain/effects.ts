@@ -69,6 +69,8 @@ export type IncidentState = {
   notices: number;
   /** The policy wanted it told since it last began: in `shadow` not the same as having been told. */
   wanted?: boolean;
+  /** Its escalation rests because the sender's Alertmanager was told to keep it quiet. */
+  hushed?: boolean;
   /** When the running suppression ends and the incident is looked at anew. */
   suppressedUntil: number | null;
   /** What stood when the running suppression began: worse or wider than this breaks through. */

@@ -1,4 +1,5 @@
 import { createHabits, type Habits, type RulePlace } from '../decide/habits.ts';
+import type { SilenceJson } from '../receive/poll.ts';
 import type { Alert, Labels } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
@@ -47,6 +48,14 @@ export type World = {
   links: { must: Map<string, Set<string>>; cannot: Map<string, Set<string>> };
   /** Every alertname ever seen, with the incident of its first occurrence when that was in this process' life. */
   rules: Map<string, string | null>;
+  /** By source: what its Alertmanager was last known to keep quiet, and when it said so. */
+  senderSilences: Map<
+    string,
+    {
+      polledAt: number;
+      silences: readonly (SilenceJson & { matchers: { matches(labels: Labels): boolean } })[];
+    }
+  >;
   /** What is learned of rules and alerts for the verdict. */
   habits: Habits;
   /** What the correlator learned of a rule: the probability that it speaks of faults, and on how many onsets that rests. */
@@ -102,6 +111,7 @@ export const emptyWorld = (): World => ({
   silences: [],
   links: { must: new Map(), cannot: new Map() },
   rules: new Map(),
+  senderSilences: new Map(),
   habits: createHabits(),
   relevance: () => ({ relevance: 0.5, onsets: 0 }),
   budgets: new Map(),

@@ -1,3 +1,4 @@
+import { parseMatcher } from '../route/matchers.ts';
 import { isFingerprint } from './fingerprint.ts';
 import { faultOf, type ParseContext, type Refused, readJson, seen, timeOf, type UsableAlert } from './parse.ts';
 import type { SeenAlert } from './seen.ts';
@@ -17,6 +18,9 @@ export type PolledJson = {
   detail?: { labels: Record<string, string>; annotations: Record<string, string>; generatorURL: string };
 };
 
+/** A silence that is in force, from `GET /api/v2/silences`; `match` as in our own config. */
+export type SilenceJson = { id: string; match: string[]; until: number; by: string; comment: string };
+
 /** The body of an inbox item of kind `poll`; its times are epoch ms, the alerts' are as Alertmanager wrote them. */
 export type PollJson = {
   source: string;
@@ -25,6 +29,8 @@ export type PollJson = {
   /** When that Alertmanager was started, or null when it did not say. */
   uptimeSince: number | null;
   alerts: PolledJson[];
+  /** Null when it did not say: what was known of its silences stands. */
+  silences?: SilenceJson[] | null;
 };
 
 export type PolledAlert = {
@@ -39,13 +45,20 @@ export type PolledAlert = {
   seen: SeenAlert | null;
 };
 
-export type Poll = { ok: true; source: string; polledAt: number; uptimeSince: number | null; alerts: PolledAlert[] };
+export type Poll = {
+  ok: true;
+  source: string;
+  polledAt: number;
+  uptimeSince: number | null;
+  alerts: PolledAlert[];
+  silences: SilenceJson[] | null;
+};
 
 /** Reads an inbox item of kind `poll`. Members that cannot be used are left out: they came from an API, not from a sender. */
 export function parsePoll(raw: Buffer, context: Pick<ParseContext, 'severityMap' | 'labelNames'>): Poll | Refused {
   const body = readJson(raw);
   if (!body.ok) return body;
-  const { source, polledAt, uptimeSince, alerts } = (body.value ?? {}) as Partial<PollJson>;
+  const { source, polledAt, uptimeSince, alerts, silences } = (body.value ?? {}) as Partial<PollJson>;
   if (typeof source !== 'string' || typeof polledAt !== 'number' || !Array.isArray(alerts))
     return { ok: false, reason: 'the item is no poll of an Alertmanager' };
   return {
@@ -58,8 +71,22 @@ export function parsePoll(raw: Buffer, context: Pick<ParseContext, 'severityMap'
         ? [polled(alert, alert.fingerprint, { ...context, source, receivedAt: polledAt })]
         : [],
     ),
+    silences: Array.isArray(silences) ? silences.filter(isSilence) : null,
   };
 }
+
+const isSilence = (value: unknown): value is SilenceJson => {
+  const { id, match, until, by, comment } = (value ?? {}) as Partial<SilenceJson>;
+  return (
+    typeof id === 'string' &&
+    Array.isArray(match) &&
+    match.length > 0 &&
+    match.every((one) => typeof one === 'string' && parseMatcher(one).ok) &&
+    typeof until === 'number' &&
+    typeof by === 'string' &&
+    typeof comment === 'string'
+  );
+};
 
 function polled(alert: Partial<PolledJson>, fingerprint: string, context: ParseContext): PolledAlert {
   const at = context.receivedAt;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import { secret } from '../config/secrets.ts';
+import { type Matcher, matcherText, parseMatcher } from '../route/matchers.ts';
 import type { NewInboxItem } from '../store/types.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -8,7 +9,7 @@ import type { Outbound, OutboundRequest } from '../telemetry/outbound.ts';
 import { traceOf } from '../telemetry/trace.ts';
 import { isFingerprint } from './fingerprint.ts';
 import { timeOf } from './parse.ts';
-import type { PolledJson, PollJson } from './poll.ts';
+import type { PolledJson, PollJson, SilenceJson } from './poll.ts';
 
 type Alertmanager = Config['tocsin']['alertmanager'][number];
 
@@ -120,7 +121,7 @@ async function pollAndStore(alertmanager: Alertmanager, state: PollState, deps: 
     if (!state.failing)
       deps.log.warn(
         { source: name, reason: outcome.reason },
-        'Alertmanager cannot be polled; alerts whose resolve is lost stay open',
+        'Alertmanager cannot be polled; alerts whose resolve is lost stay open, and its silences hold until their own end only',
       );
   } else {
     deps.metrics.pollSuccess.set({ source: name }, deps.now() / 1_000);
@@ -138,15 +139,17 @@ async function attempt(alertmanager: Alertmanager, state: PollState, deps: Recon
   if (!Array.isArray(list.value)) return { status: 'failed', reason: 'its answer is no list of alerts' };
   // Asked after the list: should it restart in between, the list is old and complete but the uptime says "just started".
   const status = await get(alertmanager, 'api/v2/status', deps);
+  const said = await get(alertmanager, 'api/v2/silences', deps);
+  const silences = said.ok && Array.isArray(said.value) ? said.value.flatMap((one) => silenceOf(one, polledAt)) : null;
   const uptimeSince = status.ok ? timeOf((status.value as { uptime?: unknown } | null)?.uptime) : null;
 
   const alerts = list.value.flatMap((alert) => compact(alert, (fingerprint) => deps.isFiring(source, fingerprint)));
-  const hash = hashOf(alerts, polledAt, uptimeSince);
+  const hash = hashOf(alerts, polledAt, uptimeSince, silences);
   const changed = hash !== state.hash;
   const confirming = polledAt - state.storedAt >= CONFIRM_EVERY;
   if (!changed && !state.again && !confirming) return { status: 'unchanged' };
 
-  const body: PollJson = { source, polledAt, uptimeSince, alerts };
+  const body: PollJson = { source, polledAt, uptimeSince, alerts, silences };
   await deps.append({
     kind: 'poll',
     source,
@@ -244,9 +247,39 @@ function compact(value: unknown, isFiring: (fingerprint: string) => boolean): Po
   ];
 }
 
+type GettableSilence = {
+  id?: unknown;
+  matchers?: unknown;
+  startsAt?: unknown;
+  endsAt?: unknown;
+  createdBy?: unknown;
+  comment?: unknown;
+  status?: { state?: unknown } | null;
+};
+
+/** A silence in force at `at`; none when it is not, or when one of its matchers cannot be read: it then holds nothing. */
+function silenceOf(value: unknown, at: number): SilenceJson[] {
+  const silence = (value ?? {}) as GettableSilence;
+  const until = timeOf(silence.endsAt);
+  const from = timeOf(silence.startsAt);
+  const matchers = Array.isArray(silence.matchers) ? silence.matchers : [];
+  if (typeof silence.id !== 'string' || until === null || until <= at || (from !== null && from > at)) return [];
+  if (silence.status?.state === 'expired' || matchers.length === 0) return [];
+  const match = matchers.map((one) => {
+    const { name, value: wanted, isRegex, isEqual } = (one ?? {}) as Record<string, unknown>;
+    // `isEqual` came with 0.22; before that there was no other way.
+    const op: Matcher['op'] = isEqual === false ? (isRegex ? '!~' : '!=') : isRegex ? '=~' : '=';
+    return matcherText({ name: text(name), op, value: text(wanted) });
+  });
+  if (!match.every((one) => parseMatcher(one).ok)) return [];
+  const by = text(silence.createdBy).slice(0, 200) || 'somebody';
+  return [{ id: silence.id, match, until, by, comment: text(silence.comment).slice(0, 500) }];
+}
+
 /** What makes a list news. Not endsAt itself, which moves on with every re-send, only whether it has passed. */
-function hashOf(alerts: PolledJson[], at: number, uptimeSince: number | null): string {
-  const hash = createHash('sha256').update(String(uptimeSince));
+function hashOf(alerts: PolledJson[], at: number, uptimeSince: number | null, silences: SilenceJson[] | null): string {
+  const inForce = silences && [...silences].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const hash = createHash('sha256').update(String(uptimeSince)).update(JSON.stringify(inForce));
   const lines = alerts.map((alert) => {
     const ends = timeOf(alert.endsAt);
     const over = ends !== null && ends <= at;

@@ -11,6 +11,7 @@ import { doorConfig } from '../fakes/receive-config.ts';
 
 /** An Alertmanager as far as a poller sees it. */
 let alerts: unknown;
+let silences: unknown;
 let uptime: string;
 let status: number;
 let asked: { url: string; authorization: string | undefined }[];
@@ -26,6 +27,7 @@ let reconciler: Reconciler;
 
 beforeEach(async () => {
   [alerts, uptime, status, asked, stored, warnings] = [[], '2026-11-20T07:00:00.123456789Z', 200, [], [], []];
+  silences = [];
   firing = new Set();
   now = Date.parse('2026-11-20T08:00:00Z');
   fake = createServer((req, res) => {
@@ -33,7 +35,11 @@ beforeEach(async () => {
     res.statusCode = status;
     res.end(
       JSON.stringify(
-        req.url!.includes('/status') ? { uptime, cluster: {}, versionInfo: {}, config: { original: '' } } : alerts,
+        req.url!.includes('/status')
+          ? { uptime, cluster: {}, versionInfo: {}, config: { original: '' } }
+          : req.url!.includes('/silences')
+            ? silences
+            : alerts,
       ),
     );
   });
@@ -81,7 +87,11 @@ test('the whole list goes into the inbox, with credentials under the path prefix
     null,
   ];
   expect(await reconciler.poll('main')).toEqual({ status: 'stored', alerts: 2 });
-  expect(asked.map(({ url }) => url.split('?')[0])).toEqual(['/prefix/api/v2/alerts', '/prefix/api/v2/status']);
+  expect(asked.map(({ url }) => url.split('?')[0])).toEqual([
+    '/prefix/api/v2/alerts',
+    '/prefix/api/v2/status',
+    '/prefix/api/v2/silences',
+  ]);
   expect(asked[0]!.url).toMatch(/active=true&silenced=true&inhibited=true&unprocessed=true/);
   expect(asked[0]!.authorization).toBe('Bearer am-secret');
   expect(stored[0]).toMatchObject({ kind: 'poll', source: 'main', receivedAt: now });
@@ -171,4 +181,45 @@ test('started, it polls by itself at the configured pace, and stopped it does no
   now += 300_000;
   await new Promise((resolve) => setTimeout(resolve, 600));
   expect(asked).toHaveLength(polls);
+});
+
+test('the silences in force go along as matchers of ours; what is over, not begun or unreadable does not', async () => {
+  const matcher = (name: string, value: string, more: object = {}) => ({
+    name,
+    value,
+    isRegex: false,
+    isEqual: true,
+    ...more,
+  });
+  const silence = (id: string, more: object = {}) => ({
+    id,
+    matchers: [matcher('service', 'cart')],
+    startsAt: '2026-11-20T07:50:00Z',
+    endsAt: '2026-11-20T09:00:00Z',
+    createdBy: 'ana',
+    comment: 'replacing a disk',
+    status: { state: 'active' },
+    ...more,
+  });
+  const old = { name: 'pod', value: 'web-.*', isRegex: true };
+  silences = [
+    silence('a', { matchers: [matcher('service', 'ca"rt'), matcher('env', 'dev', { isEqual: false }), old] }),
+    silence('over', { endsAt: '2026-11-20T07:59:00Z' }),
+    silence('later', { startsAt: '2026-11-20T08:30:00Z', status: { state: 'pending' } }),
+    silence('expired', { status: { state: 'expired' } }),
+    silence('unreadable', { matchers: [matcher('service', '(', { isRegex: true })] }),
+    'no silence',
+  ];
+  await reconciler.poll('main');
+  const until = Date.parse('2026-11-20T09:00:00Z');
+  const match = ['service="ca\\"rt"', 'env!="dev"', 'pod=~"web-.*"'];
+  expect(bodyOf(stored[0]!).silences).toEqual([{ id: 'a', match, until, by: 'ana', comment: 'replacing a disk' }]);
+  // A silence that ends early is news, though the alerts are as they were.
+  await reconciler.poll('main');
+  expect(await reconciler.poll('main')).toEqual({ status: 'unchanged' });
+  silences = [];
+  expect(await reconciler.poll('main')).toMatchObject({ status: 'stored' });
+  silences = { message: 'not a list' };
+  await reconciler.poll('main');
+  expect(bodyOf(stored.at(-1)!).silences).toBeNull();
 });
