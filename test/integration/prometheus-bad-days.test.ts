@@ -207,6 +207,26 @@ describe('a bad day never harms the page', () => {
     expect(ranges.filter((query) => query?.includes('demo_error_ratio') && !query.includes(' and on ('))).toEqual([]);
   });
 
+  test('what was too large once is not fetched again for the next alerts of the rule', async () => {
+    const many = vector(
+      Array.from({ length: 50_000 }, (_, i) => ({ metric: { service: `s${i}`, env: 'prod' }, value: [0, '0.5'] })),
+    );
+    const server = await fake(({ path, params }, response) => {
+      const query = params.get('query') ?? '';
+      if (path === '/api/v1/query' && query === 'max by (service, env) (demo_error_ratio)')
+        return success(response, many);
+      return empty({ path, params, at: 0 }, response);
+    });
+    const { source, close } = sourceFor(configWith([{ name: 'main', url: server.url }]));
+    open.push({ close });
+    for (const ago of [60_000, 30_000, 0]) await gather([source], subjectOf(alert({}, Date.now() - ago)), 2_000);
+    const whole = server.calls.filter(
+      ({ path, params }) =>
+        path === '/api/v1/query' && params.get('query') === 'max by (service, env) (demo_error_ratio)',
+    );
+    expect(whole).toHaveLength(1);
+  });
+
   test('an alert that lost labels on its way is the series that shares most and contradicts nothing, the worst of equals', async () => {
     const series = [
       { metric: { service: 'checkout', env: 'prod', instance: 'a' }, value: 0.06 },

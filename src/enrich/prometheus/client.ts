@@ -66,10 +66,18 @@ const FAILURES_TO_OPEN = 5;
 const HALF_OPEN_AFTER_MS = 10_000;
 /** A refusal stands for this long: the same question would be refused again. */
 const REFUSAL_KEPT_MS = 60_000;
-/** So does an endpoint that is not there; a ruler may be put behind the same address later. */
+/** An answer of 50,000 series stays that large: asked for by every alert of the rule, it would use up the allowance. */
+const TOO_LARGE_KEPT_MS = 5 * 60_000;
+/** Nor does an endpoint come soon that is not there; a ruler may be put behind the same address later. */
 const UNSUPPORTED_KEPT_MS = 30 * 60_000;
 /** Longer queries are posted as a form: proxies commonly cut URLs at 8 kB. */
 const LONGEST_URL = 4_000;
+
+const failureKeptMs: Partial<Record<Failure['kind'], number>> = {
+  refused: REFUSAL_KEPT_MS,
+  unsupported: UNSUPPORTED_KEPT_MS,
+  'too-large': TOO_LARGE_KEPT_MS,
+};
 
 type Entry = { at: number; answer: Promise<Answer>; settled: Answer | null; bytes: number };
 
@@ -193,13 +201,12 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
   }
 
   function serves(entry: Entry, ask: Ask): boolean {
-    if (ask.notBefore !== undefined && entry.at < ask.notBefore) return false;
     const age = ask.now - entry.at;
     if (age < 0) return false;
-    if (entry.settled === null || age === 0) return true;
-    if (entry.settled.ok) return age <= ask.maxAgeMs;
-    const kept = { refused: REFUSAL_KEPT_MS, unsupported: UNSUPPORTED_KEPT_MS }[entry.settled.kind as string] ?? 0;
-    return age <= kept;
+    // What could not be had before the alert cannot be had after it either.
+    if (entry.settled?.ok === false) return age <= (failureKeptMs[entry.settled.kind] ?? 0);
+    if (ask.notBefore !== undefined && entry.at < ask.notBefore) return false;
+    return entry.settled === null || age === 0 || age <= ask.maxAgeMs;
   }
 
   return {
