@@ -10,6 +10,8 @@ type Held = IncidentRecord & {
   doc: NonNullable<IncidentRecord['doc']>;
   /** As it is shown to those who ask, but for what hangs on the question. */
   shown: Omit<PastIncident, 'sameRule' | 'sameService'>;
+  /** By what hangs on the question: the same object each time. */
+  answers: (PastIncident | undefined)[];
 };
 type Episode = { startsAt: number; service: string | null; incidentId: string | null; ended: boolean };
 
@@ -33,6 +35,15 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
   const byRuleAndService = new Map<string, Episode[]>();
   const notes = new Map<string, string>();
   const deploys = new Map<string, Deploy>();
+
+  /** A stream of a month has few kinds of incidents, and each is compared some hundred times for each that is judged. */
+  const kinds = new Map<string, object>();
+  function kindOf({ labels, title, summary, suspect }: Held['shown'], variant: number): object {
+    const key = JSON.stringify([variant, labels, labels.alertname ?? title, summary, suspect]);
+    const kind = kinds.get(key) ?? {};
+    kinds.set(key, kind);
+    return kind;
+  }
 
   function observe(effects: Effects): void {
     for (const { alert } of effects.alerts) {
@@ -59,7 +70,7 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
       const { summary, labels } = doc.lead;
       const suspect = clearSuspect(doc);
       const shown = { id, number, title, summary, labels, services, suspect, startedAt, resolvedAt, resolvedBy };
-      incidents.set(id, { state, doc, shown });
+      incidents.set(id, { state, doc, shown, answers: [] });
     }
     for (const { incidentId, kind, by, text } of effects.timeline)
       if (kind === 'note' && by !== null) notes.set(incidentId, text);
@@ -89,7 +100,13 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
         const held = incidents.get(id);
         if (!held || id === incidentId || held.state.mergedInto !== null || held.state.startedAt >= before) return [];
         const sameService = service === null ? null : held.doc.services.includes(service);
-        return [{ ...held.shown, sameRule: sameRule.has(id), sameService }];
+        const rule = sameRule.has(id);
+        const variant = (rule ? 3 : 0) + (sameService === null ? 2 : sameService ? 1 : 0);
+        const known = held.answers[variant];
+        if (known) return [known];
+        const answer = { ...held.shown, sameRule: rule, sameService, kind: kindOf(held.shown, variant) };
+        held.answers[variant] = answer;
+        return [answer];
       });
     },
 

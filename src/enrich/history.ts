@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Facts } from '../domain/facts.ts';
 import type { SimilarIncident } from '../domain/incident.ts';
-import { percentile, similarity } from '../score/similar.ts';
+import { type Described, percentile, similarity } from '../score/similar.ts';
 import {
   type Ending,
   endings,
@@ -86,8 +86,17 @@ export async function lookBack(past: Past, subject: Subject): Promise<Partial<Fa
     suspect,
   };
   const incidents = await past.incidents(query);
+  const scores = new Map<object, number>();
+  const scoreOf = (one: PastIncident): number => {
+    const kind = one.kind ?? one;
+    const known = scores.get(kind);
+    if (known !== undefined) return known;
+    const score = similarity(described, describe(one), sharedWith(one));
+    scores.set(kind, score);
+    return score;
+  };
   const near = incidents
-    .map((one) => ({ one, score: similarity(described, describe(one), sharedWith(one)) }))
+    .map((one) => ({ one, score: scoreOf(one) }))
     .filter(({ score }) => score >= LEAST_SIMILAR)
     .sort((a, b) => b.score - a.score || b.one.startedAt - a.one.startedAt || b.one.number - a.one.number)
     .slice(0, SHOWN);
@@ -125,7 +134,7 @@ function spreadOf(incidents: readonly PastIncident[], service: string | null): F
   return { incidents: alike.length, services: Object.fromEntries(counts) };
 }
 
-const describe = (one: PastIncident) => ({
+const describe = (one: PastIncident): Described => ({
   labels: one.labels,
   text: `${one.labels.alertname ?? one.title} ${one.summary ?? ''}`,
   suspect: one.suspect,

@@ -1,3 +1,4 @@
+import { fairTurn } from '../turns.ts';
 import {
   labelSetsOf,
   type MatrixSeries,
@@ -8,12 +9,19 @@ import {
   vectorOf,
   versionOf,
 } from './answers.ts';
-import type { Ask, Client, Failure } from './client.ts';
+import type { Answer, Ask, Client, Failure } from './client.ts';
 
 type Read<T> = { ok: true; value: T; at: number } | Failure;
 type How = Pick<Ask, 'now' | 'weight' | 'maxAgeMs' | 'notBefore'> & { signal?: AbortSignal | undefined };
 
 const MINUTE = 60_000;
+
+/** The answer, read when the event loop has time for it: a hundred incidents may have waited for it. */
+async function asked(client: Client, ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
+  const answer = await client.ask(ask, signal);
+  await fairTurn();
+  return answer;
+}
 
 /** Unix seconds with milliseconds, as the API takes times. */
 const unix = (at: number): string => String(Math.round(at) / 1000);
@@ -22,13 +30,13 @@ const limitOf = (client: Client): [string, string] => ['timeout', `${Math.ceil(c
 /** The vector a query gives at `how.now`. */
 export async function instant(client: Client, query: string, how: How): Promise<Read<VectorSeries[]>> {
   const params: [string, string][] = [['query', query], ['time', unix(how.now)], limitOf(client)];
-  return vectorOf(await client.ask({ path: '/api/v1/query', params, key: `instant ${query}`, ...how }, how.signal));
+  return vectorOf(await asked(client, { path: '/api/v1/query', params, key: `instant ${query}`, ...how }, how.signal));
 }
 
 /** What a range selector holds at `how.now`: the samples as they were scraped. */
 export async function rawRange(client: Client, query: string, how: How): Promise<Read<MatrixSeries[]>> {
   const params: [string, string][] = [['query', query], ['time', unix(how.now)], limitOf(client)];
-  return matrixOf(await client.ask({ path: '/api/v1/query', params, key: `raw ${query}`, ...how }, how.signal));
+  return matrixOf(await asked(client, { path: '/api/v1/query', params, key: `raw ${query}`, ...how }, how.signal));
 }
 
 /** A query evaluated every `stepMs` from `start` to `end`, both moved down to a multiple of the step so that caches hit. */
@@ -47,7 +55,7 @@ export async function range(
     limitOf(client),
   ];
   const known = { key: key ?? `range ${stepMs} ${align(end) - align(start)} ${query}` };
-  return matrixOf(await client.ask({ path: '/api/v1/query_range', params, ...known, ...how }, how.signal));
+  return matrixOf(await asked(client, { path: '/api/v1/query_range', params, ...known, ...how }, how.signal));
 }
 
 /** The series behind a selector in a window; `limit` is heeded from 2.51 on. */
@@ -64,7 +72,7 @@ export async function seriesOf(
     ['limit', '2000'],
   ];
   const key = `series ${JSON.stringify(matches)}`;
-  return labelSetsOf(await client.ask({ path: '/api/v1/series', params, key, ...how }, how.signal));
+  return labelSetsOf(await asked(client, { path: '/api/v1/series', params, key, ...how }, how.signal));
 }
 
 /** Ten thousand names are made a set once, not once an alert. */

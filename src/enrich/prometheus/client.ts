@@ -3,6 +3,7 @@ import type { Config } from '../../config/schema.ts';
 import { secret } from '../../config/secrets.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Outbound, OutboundRequest } from '../../telemetry/outbound.ts';
+import { fairTurn } from '../turns.ts';
 import { createGate } from './gate.ts';
 
 export type PrometheusServer = Config['tocsin']['prometheus'][number];
@@ -58,6 +59,7 @@ export type ClientDeps = {
 
 /** Parsing 2 MiB of JSON takes about 15 ms, well below the 50 ms that the event loop may stand still. */
 const MAX_BYTES = 2 * 1024 * 1024;
+const LARGE_BYTES = 64 * 1024;
 const CACHE_BYTES = 24 * 1024 * 1024;
 const CACHE_ENTRIES = 2_000;
 /** Waiting behind `max_in_flight`: more than this many are told so at once. */
@@ -133,6 +135,8 @@ export function createClient({ server, config, outbound, metrics, clock }: Clien
     if (result.status === 'timed-out')
       return { answer: fail('unanswered', `did not answer within ${server.timeout / 1000} s`), bytes: 0 };
     if (result.status !== 'answered') return { answer: fail('unanswered', result.reason), bytes: 0 };
+    // Reading a megabyte takes some milliseconds, and four may have come at once.
+    if (result.body.length > LARGE_BYTES) await fairTurn();
     return { answer: read(result.code, result.body, ask), bytes: result.body.length };
   }
 

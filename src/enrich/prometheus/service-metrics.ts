@@ -2,6 +2,7 @@ import type { ServiceGraph } from '../../correlate/types.ts';
 import type { ServiceMetric } from '../../domain/facts.ts';
 import { type MetricSeries, metricEvidence, metricKind } from '../../score/causes/metric-evidence.ts';
 import type { Subject } from '../gather.ts';
+import { fairTurn } from '../turns.ts';
 import type { MatrixSeries, SeriesLabels } from './answers.ts';
 import { metricNames, range, rawRange, seriesOf } from './ask.ts';
 import type { Client, Failure } from './client.ts';
@@ -51,6 +52,7 @@ export async function serviceMetrics(
       continue;
     }
     for (const series of found.value) {
+      await fairTurn();
       const fact = metricEvidence(asEvidence(series, names, namespace), subject.startedAt);
       if (fact) metrics.push(fact);
     }
