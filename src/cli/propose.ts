@@ -118,7 +118,7 @@ function inWords(proposals: Tried[], from: string, to: string): string {
   if (proposals.length === 0)
     return `Nothing to propose from ${period}: what people said is too little, or they disagree, or the config does it already.\n`;
   const lines = [
-    `${proposals.length} changes that what people said from ${period} speaks for. Nothing is changed by itself.`,
+    `What people said from ${period} speaks for ${proposals.length === 1 ? 'one change' : `${proposals.length} changes`}. Nothing is changed by itself.`,
   ];
   for (const [i, one] of proposals.entries()) {
     lines.push(
