@@ -167,6 +167,7 @@ export function createEngine(initial: Rules) {
       const closes = (state.resolvedAt ?? now) + rules.reopenMs;
       if (now > closes || state.mergedInto) correlator.closed(state.id);
       if (now >= (state.resolvedAt ?? now) + KEEP_MS && state.assessedRevision >= state.revision) {
+        if (!state.mergedInto) world.lags.learn(state.tenant, [...incident.members.values()], now);
         world.incidents.delete(state.id);
         return;
       }
@@ -266,7 +267,7 @@ export function createEngine(initial: Rules) {
       });
       due.schedule(`i:${id}`, wakeAt(incident, now));
     }
-    out.memory.push(...correlator.drainMemory(), ...world.habits.drain());
+    out.memory.push(...correlator.drainMemory(), ...world.habits.drain(), ...world.lags.drain());
     world.out = emptyEffects();
     world.written.clear();
     world.touched.clear();
@@ -282,6 +283,7 @@ export function createEngine(initial: Rules) {
     world.silences = restored.silences;
     know(restored.rules);
     correlator.loadMemory(restored.memory);
+    world.lags.load(restored.memory);
     restored.links.forEach(link);
     for (const record of restored.heartbeats)
       world.heartbeats.set(record.key, { ...record, lastSeenAt: graceful(record, now) });

@@ -1,5 +1,6 @@
 import { createHabits, type Habits, type RulePlace } from '../decide/habits.ts';
 import type { SilenceJson } from '../receive/poll.ts';
+import { createLags, type Lags } from '../score/causes/lags.ts';
 import type { Alert, Labels } from './alert.ts';
 import type { Deploy } from './deploy.ts';
 import type { Effects, HeartbeatRecord, IncidentState, PlacementWhy, SilenceRecord } from './effects.ts';
@@ -58,6 +59,8 @@ export type World = {
   >;
   /** What is learned of rules and alerts for the verdict. */
   habits: Habits;
+  /** Which service's alerts begin before which one's, for the ranking of causes. */
+  lags: Lags;
   /** What the correlator learned of a rule: the probability that it speaks of faults, and on how many onsets that rests. */
   relevance: (rule: RulePlace) => { relevance: number; onsets: number };
   /** The running hour of each team that was told of anything anew, by incident id. */
@@ -113,6 +116,7 @@ export const emptyWorld = (): World => ({
   rules: new Map(),
   senderSilences: new Map(),
   habits: createHabits(),
+  lags: createLags(),
   relevance: () => ({ relevance: 0.5, onsets: 0 }),
   budgets: new Map(),
   suspected: new Map(),

@@ -5,6 +5,7 @@ import type { RootCause } from '../domain/incident.ts';
 import { severityRank } from '../domain/severity.ts';
 import { causalChain } from './causes/chain.ts';
 import { evidenceOf } from './causes/evidence.ts';
+import type { Place, Precedence } from './causes/lags.ts';
 import { type CausesModel, type CausesWeights, signalNames } from './causes/model.ts';
 import { type Candidate, candidatesOf } from './causes/signals.ts';
 
@@ -19,6 +20,8 @@ export type CausesInput = {
   serviceMetrics: ServiceMetric[];
   /** What people said of causes in this incident. */
   feedback?: { kind: 'right-cause' | 'wrong-cause'; service: string }[];
+  /** What past incidents say of the order in which two services begin; null where they say nothing. */
+  precedence?: (a: Place, b: Place) => Precedence | null;
   startedAt: number;
   now: number;
 };

@@ -14,7 +14,7 @@ type Line = { kind: Evidence['kind']; signals: readonly SignalName[]; text: stri
  * against any other candidate.
  */
 export function evidenceOf(c: Candidate, input: CausesInput, { weights }: CausesWeights): Evidence[] {
-  return [...aboutAlerts(c, input), ...aboutDeploys(c), ...aboutMetrics(c), ...aboutFeedback(c)]
+  return [...aboutAlerts(c, input), ...aboutHistory(c), ...aboutDeploys(c), ...aboutMetrics(c), ...aboutFeedback(c)]
     .map(({ kind, signals, text }) => ({
       kind,
       text,
@@ -79,6 +79,14 @@ function aboutAlerts(c: Candidate, { alerts }: CausesInput): Line[] {
   add('all that it shows is a change in traffic, which follows trouble', 'trafficOnly');
   add('it calls several services that have the same alert', 'commonCaller');
   return lines;
+}
+
+function aboutHistory({ led, service }: Candidate): Line[] {
+  if (!led) return [];
+  const seconds = Math.round(Math.abs(led.lagMs) / 1000);
+  const [n, all] = [Math.round(led.before), Math.round(led.before + led.after)];
+  const text = `in ${n} of ${all} past incidents ${service} began before ${led.service}, on average ${seconds} s ${led.lagMs >= 0 ? 'earlier' : 'later'}`;
+  return [{ kind: 'history', signals: ['leads'], text }];
 }
 
 function aboutDeploys({ deploy, service }: Candidate): Line[] {

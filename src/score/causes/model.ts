@@ -16,6 +16,7 @@ export const signalNames = [
   'silentReach',
   'sharedCallee',
   'proxy',
+  'leads',
   'deploy',
   'metricLatency',
   'metricErrors',

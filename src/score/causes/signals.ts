@@ -21,6 +21,8 @@ export type Candidate = {
   dependents: string[];
   /** Alerting services of the incident that this one reaches through calls. */
   dependencies: string[];
+  /** Of the services alerting now the one that past incidents say most of, beside this one. */
+  led: (Precedence & { service: string }) | null;
   resourceAlert: CauseAlert | null;
   deploy: { deploy: Deploy; leadMs: number; weight: number } | null;
   /** The clearest anomaly of its metrics, by what they measure. */
@@ -74,6 +76,7 @@ export function candidatesOf(
       calledIn: [],
       dependents: [],
       dependencies: [],
+      led: null,
       resourceAlert: null,
       deploy: null,
       anomalies: [],
@@ -212,6 +215,26 @@ function alertSignals(c: Candidate, view: View, input: CausesInput): void {
   if (!named && view.widest > 0) signals.silentReach = input.graph.callees(c.service, c.namespace).length / view.widest;
   signals.sharedCallee = !named && view.symptomatic.length > 1 && above.length === view.symptomatic.length ? 1 : 0;
   signals.proxy = isProxy(c.service) ? 1 : 0;
+  if (named) leads(c, view, input);
+}
+
+/**
+ * Whether in past incidents its alerts began before those of the others that alert now: mean of (before − after) / (before +
+ * after + 2), −1..1, nothing known being 0. The pair that says most is kept for the explanation.
+ */
+function leads(c: Candidate, view: View, { precedence }: CausesInput): void {
+  if (!precedence) return;
+  let sum = 0;
+  let others = 0;
+  for (const { candidate: o } of view.symptomatic) {
+    if (o === c) continue;
+    others += 1;
+    const past = precedence(c, o);
+    if (!past) continue;
+    sum += (past.before - past.after) / (past.before + past.after + 2);
+    if (!c.led || past.before + past.after > c.led.before + c.led.after) c.led = { service: o.service, ...past };
+  }
+  if (others > 0) c.signals.leads = sum / others;
 }
 
 /** Depth among the services with the same rule, each rule by the share of services it spans: like is compared with like. */
