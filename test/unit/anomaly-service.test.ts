@@ -34,6 +34,23 @@ describe('scoring in a thread', () => {
     expect((await scoring.score(points)).status).toBe('scored');
   });
 
+  it('answers only the points that are asked for', async () => {
+    const since = points[390]![0];
+    const outcome = await service(1).score(points, { since });
+    expect(outcome).toEqual({ status: 'scored', points: scoreSeries(points, model).slice(390) });
+  });
+
+  it('puts what is extra behind the rest, and gives it half of the places', async () => {
+    const scoring = service(4);
+    const done: string[] = [];
+    const score = async (name: string, extra: boolean) => {
+      const outcome = await scoring.score(points, { extra });
+      done.push(`${name} ${outcome.status}`);
+    };
+    await Promise.all([score('first', false), score('golden', true), score('golden too', true), score('lead', false)]);
+    expect(done).toEqual(['golden too busy', 'first scored', 'lead scored', 'golden scored']);
+  });
+
   it('lets a caller give up without losing the next one', async () => {
     const scoring = service(4);
     const given = new AbortController();

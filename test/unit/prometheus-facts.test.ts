@@ -178,9 +178,27 @@ test("the alert's own series is judged around its onset, and not without a past"
   expect(found).toMatchObject({ expected: { low: expect.any(Number), high: expect.any(Number) } });
   expect(found!.score).toBeGreaterThanOrEqual(0.5);
   expect(found!.text).toMatch(/: 0\.4\d+ where 0\.00\d+ to 0\.01\d* is usual/);
+  expect(found!.onsetAt).toBe(new Date(onsetAt).toISOString());
   const young = await judge(
     { expression: 'm', points: points.slice(0, 10), onsetAt: null },
     new AbortController().signal,
   );
   expect(young).toBeNull();
+});
+
+test('an answer that an incident is judged by again and again is scored once', async () => {
+  const model = loadAnomalyModel();
+  let scored = 0;
+  const judge = judgeBy(async (series) => {
+    scored += 1;
+    return scoreSeries(series, model);
+  });
+  const { signal } = new AbortController();
+  const points = Array.from({ length: 120 }, (_, i) => ({ at: i * 60_000, value: Math.sin(i) + (i > 110 ? 9 : 0) }));
+  const answer = {};
+  const first = await judge({ expression: 'm', points, onsetAt: 110 * 60_000, answer }, signal);
+  expect(await judge({ expression: 'm', points, onsetAt: 110 * 60_000, answer }, signal)).toBe(first);
+  expect(scored).toBe(1);
+  await judge({ expression: 'm', points, onsetAt: 60 * 60_000, answer }, signal);
+  expect(scored).toBe(2);
 });
