@@ -1,10 +1,10 @@
 import { episodeKey } from '../domain/alert.ts';
 import type { Deploy } from '../domain/deploy.ts';
 import type { Effects, IncidentRecord } from '../domain/effects.ts';
-import { clearSuspect } from '../score/similar.ts';
+import { clearSuspect, likenessKey } from '../score/similar.ts';
 import type { Ending, HistoryQuery, PastIncident } from '../store/history.ts';
 import type { FactSource } from './gather.ts';
-import { lookBack, type Past } from './history.ts';
+import { describe, lookBack, type Past } from './history.ts';
 
 type Held = IncidentRecord & {
   doc: NonNullable<IncidentRecord['doc']>;
@@ -38,8 +38,8 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
 
   /** A stream of a month has few kinds of incidents, and each is compared some hundred times for each that is judged. */
   const kinds = new Map<string, object>();
-  function kindOf({ labels, title, summary, suspect }: Held['shown'], variant: number): object {
-    const key = JSON.stringify([variant, labels, labels.alertname ?? title, summary, suspect]);
+  function kindOf(one: Held['shown'], variant: number): object {
+    const key = `${variant} ${likenessKey(describe(one))}`;
     const kind = kinds.get(key) ?? {};
     kinds.set(key, kind);
     return kind;

@@ -134,7 +134,8 @@ function spreadOf(incidents: readonly PastIncident[], service: string | null): F
   return { incidents: alike.length, services: Object.fromEntries(counts) };
 }
 
-const describe = (one: PastIncident): Described => ({
+/** What likeness looks at of a past incident. */
+export const describe = (one: Pick<PastIncident, 'labels' | 'title' | 'summary' | 'suspect'>): Described => ({
   labels: one.labels,
   text: `${one.labels.alertname ?? one.title} ${one.summary ?? ''}`,
   suspect: one.suspect,

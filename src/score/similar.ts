@@ -32,45 +32,59 @@ const ephemeral =
   /^(alertname|severity|pod|pod_template_hash|container_id|id|uid|instance_id|replica|prometheus|endpoint)$/;
 
 export function similarity(now: Described, past: Described, shared: Shared): number {
-  const parts: [keyof typeof weights, number | null][] = [
-    ['rule', shared.rule ? 1 : 0],
-    ['service', shared.service === null ? null : shared.service ? 1 : 0],
-    ['labels', jaccard(labelSet(now.labels), labelSet(past.labels))],
-    ['text', jaccard(wordSet(now.text), wordSet(past.text))],
-    ['suspect', now.suspect === null || past.suspect === null ? null : now.suspect === past.suspect ? 1 : 0],
-  ];
   let sum = 0;
   let weight = 0;
-  for (const [name, value] of parts) {
-    if (value === null) continue;
+  const count = (name: keyof typeof weights, value: number | null): void => {
+    if (value === null) return;
     sum += weights[name] * value;
     weight += weights[name];
-  }
+  };
+  count('rule', shared.rule ? 1 : 0);
+  count('service', shared.service === null ? null : shared.service ? 1 : 0);
+  count('labels', jaccard(labelSet(now.labels), labelSet(past.labels)));
+  count('text', jaccard(wordSet(now.text), wordSet(past.text)));
+  count('suspect', now.suspect === null || past.suspect === null ? null : now.suspect === past.suspect ? 1 : 0);
   return Math.round((sum / weight) * 1_000) / 1_000;
 }
 
-/** A replay compares the same past incidents again and again: their sets are made once, a third of its time otherwise. */
+/**
+ * A replay compares the same few kinds of incidents some hundred times for each that is judged: their sets are made once, and
+ * equal ones are the same object, so that most comparisons are of one set with itself. Half of a replay's time otherwise.
+ */
 const labelSets = new WeakMap<Readonly<Record<string, string>>, ReadonlySet<string>>();
-const wordSets = new Map<string, ReadonlySet<string>>();
-const WORD_SETS = 20_000;
+const sets = new Map<string, ReadonlySet<string>>();
+const KEPT_SETS = 20_000;
+
+function setOf(key: string, members: () => string[]): ReadonlySet<string> {
+  const known = sets.get(key);
+  if (known) return known;
+  const set = new Set(members());
+  if (sets.size >= KEPT_SETS) sets.clear();
+  sets.set(key, set);
+  return set;
+}
+
+const telling = (labels: Readonly<Record<string, string>>): string[] =>
+  Object.entries(labels)
+    .filter(([name]) => !ephemeral.test(name))
+    .map(([name, value]) => `${name}\0${value}`);
+
+/** Two with the same key are equally like anything. */
+export const likenessKey = ({ labels, text, suspect }: Described): string =>
+  `${telling(labels).join('\0')}\n${text}\n${suspect ?? ''}`;
 
 function labelSet(labels: Readonly<Record<string, string>>): ReadonlySet<string> {
   const known = labelSets.get(labels);
   if (known) return known;
-  const set = new Set(
-    Object.entries(labels)
-      .filter(([name]) => !ephemeral.test(name))
-      .map(([name, value]) => `${name}\0${value}`),
-  );
+  const members = telling(labels);
+  const set = setOf(`labels\0${members.join('\0')}`, () => members);
   labelSets.set(labels, set);
   return set;
 }
 
 /** Words of at least two letters, split inside CamelCase; numbers differ from one time to the next. */
-function wordSet(text: string): ReadonlySet<string> {
-  const known = wordSets.get(text);
-  if (known) return known;
-  const set = new Set(
+const wordSet = (text: string): ReadonlySet<string> =>
+  setOf(text, () =>
     text
       .slice(0, 500)
       .replace(/([a-z])([A-Z])/g, '$1 $2')
@@ -78,14 +92,11 @@ function wordSet(text: string): ReadonlySet<string> {
       .split(/[^\p{L}]+/u)
       .filter((word) => word.length > 1),
   );
-  if (wordSets.size >= WORD_SETS) wordSets.clear();
-  wordSets.set(text, set);
-  return set;
-}
 
 /** |a ∩ b| / |a ∪ b|, or null when either is empty. */
 function jaccard(a: ReadonlySet<string>, b: ReadonlySet<string>): number | null {
   if (a.size === 0 || b.size === 0) return null;
+  if (a === b) return 1;
   let both = 0;
   for (const one of a) if (b.has(one)) both += 1;
   return both / (a.size + b.size - both);

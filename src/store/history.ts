@@ -14,6 +14,8 @@ export type HistoryQuery = {
 
 /** An incident of the past that shares rule or service with the one that asks. Times are epoch ms. */
 export type PastIncident = {
+  /** The same object for all that are told apart by nothing likeness looks at, where the past knows that; else absent. */
+  kind?: object;
   id: string;
   number: number;
   title: string;
