@@ -1,11 +1,17 @@
 import { closest } from '../config/fault.ts';
 import type { Config } from '../config/schema.ts';
 import { secret } from '../config/secrets.ts';
-import { compilePolicy } from '../decide/policy.ts';
+import { buildGraph } from '../correlate/graph.ts';
+import { compilePolicy, type Policy } from '../decide/policy.ts';
 import type { Labels } from '../domain/alert.ts';
+import { noFacts } from '../domain/facts.ts';
+import { mapSeverity } from '../domain/severity.ts';
 import { channelOff } from '../route/channels.ts';
 import { route } from '../route/route.ts';
 import { targetLabel } from '../route/targets.ts';
+import { declaredTopology } from '../rules.ts';
+import { assessImpact } from '../score/impact.ts';
+import { priorityOf, tierOf } from '../score/priority.ts';
 
 /**
  * Labels from `LABEL=VALUE` words, as `amtool config routes test` takes them; a value may hold `=` and may be quoted. A
@@ -30,8 +36,9 @@ export function parseLabels(words: readonly string[]): Labels | string {
 
 /**
  * `tocsin routes test LABEL=VALUE… [--json]`: the route, team, channels, targets and escalation policy that an alert with
- * these labels gets as the lead of an incident. It is the service's own routing, with what is off on this machine told
- * beside it; impact's extra teams are left out, for the labels do not say how large it is. Gives the exit code.
+ * these labels gets as the only one of an incident, and what its declared impact makes of it: priority, whom it adds, how soon.
+ * It is the service's own routing, with what is off on this machine told beside it. What is measured or learned of the past is
+ * not known here. Gives the exit code.
  */
 export function runRoutesTest(options: {
   config: Config;
@@ -49,7 +56,8 @@ export function runRoutesTest(options: {
   const policy = compilePolicy(config, { assumeSecrets: true });
   const serviceLabel = config.tocsin.labels.service.find((name) => Object.hasOwn(labels, name) && labels[name] !== '');
   const service = serviceLabel === undefined ? null : labels[serviceLabel]!;
-  const result = route({ labels, service }, policy);
+  const weighed = weigh(config, policy, labels, service);
+  const result = route({ labels, service, weighed }, policy);
   const targets = result.targets.map((target) => {
     const channel = target.channel === 'webhook' ? targetLabel(target) : target.channel;
     return { target: targetLabel(target), off: channelOff(config, channel, false) ?? keyOff(config, target) };
@@ -69,6 +77,11 @@ export function runRoutesTest(options: {
       escalation: result.escalationPolicy,
       steps: steps.map(({ after, notify }) => ({ afterSeconds: after / 1000, notify })),
       escalationTeams: result.escalationTeams,
+      autoEscalateMinutes: result.autoEscalateMinutes,
+      severity: weighed.severity,
+      priority: weighed.priority,
+      reasons: weighed.reasons,
+      impact: weighed.impact,
     };
     out(`${JSON.stringify(shown, null, 2)}\n`);
     return 0;
@@ -88,6 +101,11 @@ export function runRoutesTest(options: {
   });
   out(`escalation  ${result.escalationPolicy ?? 'none: the first message is the only one'}\n`);
   for (const { after, notify } of steps) out(`            after ${minutes(after)}: ${notify.join(', ')}\n`);
+  out(`priority    P${weighed.priority}: ${weighed.reasons.map((reason) => reason.text).join('; ')}\n`);
+  const wait = result.autoEscalateMinutes;
+  const whom = result.impactTeams.length === 0 ? 'adds nobody' : `adds ${result.impactTeams.join(', ')}`;
+  if (result.escalationPolicy)
+    out(`impact      ${whom}${wait === null ? '' : `; the second step comes after ${minutes(wait * 60_000)}`}\n`);
   const catalogued = Object.keys(config.business.services);
   if (service !== null && !catalogued.includes(service)) {
     const guess = closest(service, catalogued);
@@ -95,6 +113,25 @@ export function runRoutesTest(options: {
     out(`note        "${service}" is not in business-context.yaml. ${hint}\n`);
   }
   return 0;
+}
+
+/** What business-context.yaml and the points make of one such alert that has just begun. */
+function weigh(config: Config, policy: Policy, labels: Labels, service: string | null) {
+  const severity = mapSeverity(config.tocsin.severity_map, labels.severity);
+  const { impact } = assessImpact({
+    services: service === null ? [] : [service],
+    suspect: service,
+    severity,
+    catalogue: policy.catalogue,
+    graph: buildGraph(declaredTopology(config)),
+    facts: noFacts(),
+    startedAt: 0,
+    now: 0,
+    over: false,
+    edges: [],
+  });
+  const tier = tierOf(impact.affectedServices, policy.catalogue);
+  return { severity, impact, ...priorityOf({ severity, tier, impact }, policy.priority) };
 }
 
 /** A routing key that is not set on this machine. */

@@ -98,6 +98,8 @@ describe('tocsin routes test', () => {
         '            after 0 min: team',
         '            after 5 min: schedule:primary',
         '            after 15 min: team:sre',
+        'priority    P4: Severity medium: 20 points; 20 points in all make P4: P4 takes 20',
+        'impact      adds nobody; the second step comes after 5 min',
         'note        "payment-api" is not in business-context.yaml. Add it there, so that its owner and its worth are known.',
         '',
       ].join('\n'),
@@ -122,6 +124,21 @@ describe('tocsin routes test', () => {
       escalation: 'default',
       steps: [{ afterSeconds: 0, notify: ['team'] }, { afterSeconds: 300 }, { afterSeconds: 900 }],
     });
+  });
+
+  test('shows what the declared impact makes of it: priority, whom it adds, how soon', () => {
+    expect(JSON.parse(ask(['service=payment', 'severity=critical'], true).out)).toMatchObject({
+      severity: 'critical',
+      priority: 1,
+      impact: { affectedServices: ['payment', 'checkout'], totalRevenueImpact: 12000, currency: 'USD' },
+      escalationTeams: ['sre'],
+      autoEscalateMinutes: 5,
+    });
+    expect(ask(['service=payment', 'severity=critical']).out).toContain(
+      `priority    P1: Severity critical: 40 points; Revenue impact 12000 USD, over 10000 USD: 30 points; 40000 users, over 1000: 20 points; 90 points in all make P1: P1 takes 70
+impact      adds team:sre; the second step comes after 5 min
+`,
+    );
   });
 
   test('no labels at all are an alert too: the root', () => {
