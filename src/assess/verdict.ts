@@ -29,7 +29,9 @@ export function verdictFacts(
   now: number,
 ): Weights['decide'] {
   const { state } = incident;
-  const firing = alerts.filter((a) => a.status === 'firing');
+  // What came and went again since the last look is judged as well: a floor speaks for it all the same.
+  const unjudged = incident.pending.flatMap(({ alert, change }) => (change === 'fire' ? [alert] : []));
+  const firing = [...new Set([...alerts.filter((a) => a.status === 'firing'), ...unjudged])];
   const firstEver = new Set(firing.map((a) => a.alertname).filter((name) => world.rules.get(name) === state.id));
   const told =
     state.notifiedSeverity !== null ? { severity: state.notifiedSeverity, services: state.notifiedServices } : null;
@@ -290,7 +292,8 @@ export function remember(
   if (!over) return;
   for (const [id, of] of world.symptoms) {
     const symptom = of === state.id ? world.incidents.get(id) : undefined;
-    if (symptom && symptom.state.status !== 'resolved') touch(world, symptom, now, true);
+    if (symptom && symptom.state.heldAt !== null && symptom.state.status !== 'resolved')
+      touch(world, symptom, now, true);
   }
 }
 
@@ -359,10 +362,12 @@ function spend(world: World, team: string, id: string, side: 'counted' | 'held',
  * Nothing fires any more and nobody was to be told: without this its end would be the first that anybody hears of it. Null
  * when that is not so. In a mode that sends everything the end is sent too; the verdict stays what the policy would do.
  */
-export function endedWhileHeld({ doc, state, members, firing }: LiveIncident, actionability: number): Decided | null {
+export function endedWhileHeld(incident: LiveIncident, actionability: number): Decided | null {
+  const { doc, state, members, firing, pending } = incident;
   const untold = state.heldAt !== null && state.firstNotifiedAt === null;
   const unwanted = state.wanted !== true && doc?.decision.verdict === 'suppress';
   if (!(untold || unwanted) || firing > 0 || members.size === 0) return null;
+  if (pending.some(({ change }) => change === 'fire')) return null;
   const reason = { code: 'ended-while-held', text: 'It ended while it was held back; there is nothing left to tell' };
   const before = doc?.decision.reasons.filter((r) => r.code !== reason.code) ?? [];
   const mode = doc?.decision.mode ?? 'active';

@@ -121,8 +121,11 @@ export function decide(input: DecideInput, policy: { suppression: SuppressionPol
     budget,
   });
 
-  if (input.killSwitch)
-    return notify([{ code: 'kill-switch', text: 'The kill switch is on: everything is passed through plainly' }]);
+  if (input.killSwitch) {
+    const reason = { code: 'kill-switch', text: 'The kill switch is on: everything is passed through plainly' };
+    const free = perAlert.map(({ key }) => ({ key, suppress: null, until: null, policy: null }));
+    return { ...notify([reason]), perAlert: free };
+  }
   const all: { holds: readonly Hold[]; firm: readonly Hold[] }[] =
     judged.length > 0 ? judged : [{ holds: incidentHolds, firm: incidentHolds }];
   if (all.some((one) => one.holds.length === 0)) {
