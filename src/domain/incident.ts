@@ -43,6 +43,14 @@ export const Impact = z.object({
   customerImpact: z.enum(['none', 'low', 'medium', 'high']).nullable(),
   regulatoryRisk: z.boolean(),
   slaBreachRisk: risk,
+  /**
+   * What `slaBreachRisk` rests on where errors are measured: how many times too fast the budget of this service burned in the
+   * last hour, and the share of it that is left (below 0 when overspent).
+   */
+  errorBudget: z
+    .object({ service: z.string(), burnRate: z.number().nullable(), left: z.number().nullable() })
+    .nullable()
+    .optional(),
   cascadeRisk: risk,
   estimatedDurationSeconds: z.object({ p50: z.number(), p90: z.number(), basis: z.string() }).nullable(),
 });

@@ -84,6 +84,8 @@ function visible(doc: Incident): string {
     impact.customerImpact,
     impact.regulatoryRisk,
     impact.slaBreachRisk,
+    impact.errorBudget?.burnRate?.toPrecision(1),
+    impact.errorBudget?.left?.toFixed(1),
     impact.cascadeRisk,
     impact.expectedServices,
     doc.acknowledgedBy,

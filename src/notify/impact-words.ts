@@ -48,6 +48,18 @@ function reachWords({ impact, status }: Incident): string | null {
   return `expected to reach ${names.slice(0, 3).join(', ')}${more}`;
 }
 
+/** `SLO breach risk high (checkout burns its error budget 48 times too fast, 12 % left)`, the bracket where it is measured. */
+function objectiveWords({ impact: { slaBreachRisk, errorBudget } }: Incident): string {
+  const { service, burnRate, left } = errorBudget ?? { service: '', burnRate: null, left: null };
+  const parts = [
+    burnRate !== null && burnRate > 1
+      ? `${plain(service, 50)} burns its error budget ${burnRate < 10 ? burnRate.toFixed(1) : grouped(burnRate)} times too fast`
+      : null,
+    left === null ? null : left > 0 ? `${Math.round(left * 100)} % left` : 'none left',
+  ].filter((part) => part !== null);
+  return `SLO breach risk ${slaBreachRisk}${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`;
+}
+
 /** Who and what an incident costs, on one line, or null when nothing is known. */
 export function impactWords(incident: Incident): string | null {
   const { impact, status } = incident;
@@ -59,7 +71,7 @@ export function impactWords(incident: Incident): string | null {
     customers && customers !== 'none' ? `${customers} customer impact` : null,
     users ? `${grouped(users)} users` : null,
     moneyWords(incident),
-    sla === 'high' || sla === 'medium' ? `SLO breach risk ${sla}` : null,
+    sla === 'high' || sla === 'medium' ? objectiveWords(incident) : null,
     reach === null && impact.cascadeRisk === 'high' && status !== 'resolved' ? 'likely to spread' : null,
     impact.regulatoryRisk ? 'regulated service' : null,
   ].filter((part) => part !== null);

@@ -84,6 +84,7 @@ export function assessImpact(input: ImpactInput): AssessedImpact {
       customerImpact: worstCustomerImpact(declared),
       regulatoryRisk: declared.some(({ service }) => service.regulatory === true),
       slaBreachRisk: sla.risk,
+      errorBudget: sla.budget,
       cascadeRisk: cascade.risk,
       estimatedDurationSeconds: duration,
     },

@@ -41,6 +41,7 @@ test('what nobody declared stays unknown', () => {
     customerImpact: null,
     regulatoryRisk: false,
     slaBreachRisk: 'unknown',
+    errorBudget: null,
     cascadeRisk: 'unknown',
     estimatedDurationSeconds: { p50: 3600, p90: 3600, basis: 'assumed, no similar incidents' },
   });
@@ -300,7 +301,15 @@ describe('the risk to the objective', () => {
         checkout: { rates: { ...calm, '3d': 2, '6h': 2 }, budgetLeft: null },
         calm: { rates: calm, budgetLeft: 1 },
       };
-      expect(assess(['calm', 'checkout'], two, { facts: { burn } }).impact.slaBreachRisk).toBe('medium');
+      expect(assess(['calm', 'checkout'], two, { facts: { burn } }).impact).toMatchObject({
+        slaBreachRisk: 'medium',
+        errorBudget: { service: 'checkout', burnRate: 0, left: null },
+      });
+      expect(assess(['calm'], two, { facts: { burn } }).impact.errorBudget).toEqual({
+        service: 'calm',
+        burnRate: 0,
+        left: 1,
+      });
     });
 
     test('without an answer, or with no traffic in any pair, the worst case is taken, and said', () => {

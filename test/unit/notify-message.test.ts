@@ -191,6 +191,18 @@ describe('what the reader at 03:00 gets', () => {
     });
   });
 
+  test('the risk to an objective says how fast its budget burns, where that is measured', () => {
+    const risk = (errorBudget: Incident['impact']['errorBudget'], slaBreachRisk: 'high' | 'low' = 'high') =>
+      buildMessage(incident({ impact: { ...incident().impact, slaBreachRisk, errorBudget } }), extras()).impact;
+    expect(risk(null)).toContain('· SLO breach risk high ·');
+    expect(risk({ service: 'checkout', burnRate: 47.6, left: 0.124 })).toContain(
+      '· SLO breach risk high (checkout burns its error budget 48 times too fast, 12 % left) ·',
+    );
+    expect(risk({ service: 'checkout', burnRate: 1.25, left: -3 })).toContain('1.3 times too fast, none left)');
+    expect(risk({ service: 'checkout', burnRate: 0.5, left: null })).toContain('· SLO breach risk high ·');
+    expect(risk({ service: 'checkout', burnRate: 0.5, left: 1 }, 'low')).not.toContain('SLO');
+  });
+
   test('services that will follow are named while it lasts; that it may spread is said where none is', () => {
     const reaching = (expectedServices: string[], cascadeRisk: 'high' | 'low', changes: Partial<Incident> = {}) =>
       buildMessage(incident({ impact: { ...incident().impact, expectedServices, cascadeRisk }, ...changes }), extras())

@@ -6,7 +6,7 @@ import type { Declared } from './declared.ts';
 type Risk = 'low' | 'medium' | 'high';
 export type Judged = { risk: Impact['slaBreachRisk']; notes: string[] };
 /** `steps`: ms after the start at which the risk grows by time alone. */
-type JudgedInTime = Judged & { steps: number[] };
+type JudgedInTime = Judged & { steps: number[]; budget: Impact['errorBudget'] };
 
 const risks: readonly Risk[] = ['low', 'medium', 'high'];
 
@@ -28,6 +28,7 @@ const alarms = [
 ] as const;
 
 const shown = (value: number): number => Math.round(value * 10) / 10;
+const hundredths = (value: number | null): number | null => (value === null ? null : Math.round(value * 100) / 100);
 const percent = (share: number): number => Math.round(share * 100);
 
 /**
@@ -49,6 +50,7 @@ export function slaBreachRisk(
   let risk: Judged['risk'] = 'unknown';
   const notes: string[] = [];
   const steps: number[] = [];
+  let budget: Impact['errorBudget'] = null;
   for (const { name, service } of declared) {
     const { slo } = service;
     if (!slo) continue;
@@ -59,9 +61,14 @@ export function slaBreachRisk(
     if (!measured && slo.errors) notes.push(`The errors of ${name} are not known, so the worst case is taken`);
     notes.push(one.note);
     if (!measured) steps.push(...[MEDIUM, HIGH].map((share) => share * budgetOf(slo)));
-    if (risk === 'unknown' || risks.indexOf(one.risk) > risks.indexOf(risk)) risk = one.risk;
+    if (risk !== 'unknown' && risks.indexOf(one.risk) <= risks.indexOf(risk)) continue;
+    risk = one.risk;
+    budget =
+      measured && rates
+        ? { service: name, burnRate: hundredths(rates.rates['1h']), left: hundredths(rates.budgetLeft) }
+        : null;
   }
-  return { risk, notes, steps };
+  return { risk, notes, steps, budget };
 }
 
 type Slo = NonNullable<Declared['service']['slo']>;
