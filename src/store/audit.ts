@@ -8,6 +8,9 @@ import { transaction } from './pool.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 
+/** Entries a statement: 10,000 incidents held back in one commit must not hold the event loop while they are chained. */
+const CHUNK = 250;
+
 /** The secret behind the trail. `id` names it in each row without giving it away. */
 export type AuditKey = { id: string; secret: Buffer };
 
@@ -50,23 +53,26 @@ export async function appendAudit(client: Db, key: AuditKey, records: AuditRecor
   await client.query("select pg_advisory_xact_lock(hashtext('tocsin_audit'))");
   const last = await client.query('select mac from audit_log order by id desc limit 1');
   let previous: string = last.rows[0]?.mac ?? (await readSeal(client, 'audit_start'))?.mac ?? '';
-  const rows = (await conceal(client, records.map(storable))).map((row) => {
-    const chained = { ...row, at: timestamp(row.at), key: key.id, previous, mac: macOf(key, previous, row) };
-    previous = chained.mac;
-    return chained;
-  });
-  // one statement for all: 10,000 incidents held back in one commit are 10,000 entries
-  const inserted = await client.query(
-    `insert into audit_log (at, who, what, target, before, after, why, key, previous, mac)
-     select (r ->> 'at')::timestamptz, r ->> 'who', r ->> 'what', r ->> 'target', r -> 'before', r -> 'after', r ->> 'why',
-            r ->> 'key', r ->> 'previous', r ->> 'mac'
-     from jsonb_array_elements($1::jsonb) with ordinality as t (r, position)
-     order by position
-     returning id`,
-    [toJson(rows)],
-  );
+  let end = 0;
+  for (let i = 0; i < records.length; i += CHUNK) {
+    const rows = (await conceal(client, records.slice(i, i + CHUNK).map(storable))).map((row) => {
+      const chained = { ...row, at: timestamp(row.at), key: key.id, previous, mac: macOf(key, previous, row) };
+      previous = chained.mac;
+      return chained;
+    });
+    const inserted = await client.query(
+      `insert into audit_log (at, who, what, target, before, after, why, key, previous, mac)
+       select (r ->> 'at')::timestamptz, r ->> 'who', r ->> 'what', r ->> 'target', r -> 'before', r -> 'after', r ->> 'why',
+              r ->> 'key', r ->> 'previous', r ->> 'mac'
+       from jsonb_array_elements($1::jsonb) with ordinality as t (r, position)
+       order by position
+       returning id`,
+      [toJson(rows)],
+    );
+    end = inserted.rows.at(-1).id;
+  }
   // what the last row is, sealed: rows cut off the end would otherwise leave a shorter, valid chain
-  await writeSeal(client, key, 'audit_end', { id: inserted.rows.at(-1).id, mac: previous });
+  await writeSeal(client, key, 'audit_end', { id: end, mac: previous });
 }
 
 /** Appends to the trail in a transaction of its own. */
