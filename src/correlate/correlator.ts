@@ -4,7 +4,7 @@ import { createConnectivity } from './connectivity.ts';
 import { looksOf, type Place, placeOf, ruleKey } from './features.ts';
 import type { CorrelationModel } from './model.ts';
 import { createRelevance, lagBinMs, lagBins, onsetsPerMinute, type Rule, type Site } from './relevance.ts';
-import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter } from './spots.ts';
+import { type Cell, type Cluster, createSpotIndex, type Entry, firstAfter, type Spot } from './spots.ts';
 import type { Correlator, CorrelatorOptions, Earlier, Placement, Point } from './types.ts';
 
 /** Switches for the test against the oracle and for ablations; the product runs with the defaults. */
@@ -21,13 +21,15 @@ export type Tuning = {
   spots: number;
 };
 
-const defaults: Tuning = { learn: true, guard: true, looks: 384, perCell: 4, spots: 192 };
+const defaults: Tuning = { learn: true, guard: true, looks: 256, perCell: 3, spots: 128 };
 /** Looks spent on learning who had company: in a crowd everyone has. */
 const companyLooks = 128;
+/** So many of one list with company already, and the rest of it has, too. */
+const enoughAccompanied = 3;
 /** Looks spent on learning how far apart connected onsets are; with the few onsets of a minute that count it stays cheap. */
 const lagLooks = 256;
 /** Neighbours that settle a placement: more would only say the same again. */
-const enoughNeighbours = 48;
+const enoughNeighbours = 32;
 
 /** Neighbours that a placement is explained with. */
 const shownNeighbours = 5;
@@ -194,7 +196,7 @@ export function createCorrelator(
   function chanceOfCompany(x: Entry): number {
     let rate = 0;
     const perSpot = 1 / observedMs(x.spot.where.site);
-    for (const { spot } of x.spot.near) rate += (groups.get(spot.where.spot)?.count ?? 0) * perSpot;
+    for (const { spot } of x.spot.near) rate += (spot.begun?.count ?? 0) * perSpot;
     return 1 - Math.exp(-rate * 2 * companionMs(x));
   }
 
@@ -246,6 +248,7 @@ export function createCorrelator(
     for (const near of x.spot.near) {
       if (near.connectivity < close) break;
       for (const cell of near.spot.cells.values()) {
+        let accompanied = 0;
         visitCell(cell, x.onset, companionMs(x), budget, (entry) => {
           if (entry.alert === x.alert) return true;
           // Two alerts of one rule are weaker evidence than two rules: a flapping rule keeps itself company.
@@ -253,19 +256,26 @@ export function createCorrelator(
           const weight = sameRule ? model.relevance.sameRule : 1;
           met(x, weight);
           met(entry, weight);
-          return true;
+          // In a crowd everyone has company already; the rest of this list has nothing to be told.
+          if (x.company >= 1 && entry.company >= 1) accompanied += 1;
+          return accompanied < enoughAccompanied;
         });
       }
     }
   }
 
   function countGroup(x: Entry): void {
-    const { onset } = x;
-    const { spot } = x.spot.where;
-    const group = groups.get(spot) ?? { count: 0, last: -Infinity };
-    if (Math.abs(onset - group.last) > model.relevance.companionMs) group.count += 1;
-    group.last = Math.max(group.last, onset);
-    groups.set(spot, group);
+    const begun = begunAt(x.spot);
+    if (Math.abs(x.onset - begun.last) > model.relevance.companionMs) begun.count += 1;
+    begun.last = Math.max(begun.last, x.onset);
+  }
+
+  function begunAt(spot: Spot): { count: number; last: number } {
+    if (spot.begun) return spot.begun;
+    const key = spot.where.spot;
+    spot.begun = groups.get(key) ?? { count: 0, last: -Infinity };
+    groups.set(key, spot.begun);
+    return spot.begun;
   }
 
   /** How far back connected onsets of other alerts lie: what one trouble's onsets span is read from that. */
@@ -398,6 +408,7 @@ export function createCorrelator(
   function insert(point: Point): Entry {
     const where = placeOf(point);
     const spot = index.spot(where);
+    if (learn) begunAt(spot);
     const older = byAlert.get(point.alert) ?? null;
     const entry: Entry = {
       key: point.key,
@@ -587,6 +598,7 @@ export function createCorrelator(
     index = createSpotIndex(connectivity, spots);
     for (const entry of entries.values()) {
       entry.spot = index.spot(entry.spot.where);
+      if (learn) begunAt(entry.spot);
       index.insert(entry);
     }
   }

@@ -56,10 +56,17 @@ export type Spot = {
   /** The same by spot. */
   links: Map<Spot, number>;
   live: number;
+  /** How often something began here, in groups, and when last; kept by the correlator for longer than the spot lives. */
+  begun: { count: number; last: number } | null;
+  /** How many spots had been dropped when dead ones were last cleared from `near`. */
+  clearedAt: number;
 };
 
+/** Spots that share a name, host or site, in order of coming; those without live points stay until half the list is like that. */
+type Crowd = { list: Spot[]; dead: number };
+
 /** At most this many neighbouring spots are kept for one spot; names made up by a hostile sender must not cost n². */
-const nearLimit = 192;
+const nearLimit = 128;
 
 /**
  * The index: spots by service name, by site (for services the graph does not know) and by host; inside a spot one list per
@@ -77,33 +84,33 @@ export type SpotIndex = {
 
 export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): SpotIndex {
   const spots = new Map<string, Spot>();
-  const byName = new Map<string, Set<Spot>>();
-  const byPlace = new Map<string, Set<Spot>>();
-  const bySite = new Map<string, Set<Spot>>();
-  const offGraph = new Map<string, Set<Spot>>();
+  const byName = new Map<string, Crowd>();
+  const byHost = new Map<string, Crowd>();
+  const bySite = new Map<string, Crowd>();
+  const offGraph = new Map<string, Crowd>();
   let size = 0;
+  let drops = 0;
 
   const names = (f: Place): string[] => {
     const list = f.service === null ? [`\u0001${f.nameless?.alertname}`] : [f.service];
     if (f.destination !== null) list.push(f.destination);
     return list.map((name) => `${f.tenant}\n${name}`);
   };
-  const placeKey = (f: Place): string | null => (f.host === null ? null : `${f.tenant}\n${f.host}`);
+  const hostKey = (f: Place): string | null => (f.host === null ? null : `${f.tenant}\n${f.host}`);
 
   function candidates(f: Place): Set<Spot> {
     const found = new Set<Spot>();
-    // Of a crowd the newest: they are the ones still within reach in time.
-    const take = (set: ReadonlySet<Spot> | undefined): void => {
-      let skip = (set?.size ?? 0) - limit;
-      for (const spot of set ?? []) {
-        if (skip-- > 0) continue;
-        if (found.size >= limit) return;
-        found.add(spot);
+    // Of a crowd the newest: they are the ones still within reach in time. Never all of it: that would make n spots cost n².
+    const take = (crowd: Crowd | undefined): void => {
+      if (!crowd) return;
+      for (let i = Math.max(0, crowd.list.length - limit); i < crowd.list.length && found.size < limit; i += 1) {
+        const spot = crowd.list[i]!;
+        if (spot.live > 0) found.add(spot);
       }
     };
     for (const name of names(f)) take(byName.get(name));
-    const place = placeKey(f);
-    if (place !== null) take(byPlace.get(place));
+    const host = hostKey(f);
+    if (host !== null) take(byHost.get(host));
     for (const service of [f.service, f.destination]) {
       if (service === null) continue;
       const reach = connectivity.reach(service, f.namespace);
@@ -123,30 +130,46 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     const key = f.spot;
     const known = spots.get(key);
     if (known) return known;
-    const spot: Spot = { where: f, cells: new Map(), near: [], links: new Map(), live: 0 };
+    const spot: Spot = {
+      where: f,
+      cells: new Map(),
+      near: [],
+      links: new Map(),
+      live: 0,
+      begun: null,
+      clearedAt: drops,
+    };
     addNear(spot, spot, 1);
     for (const other of candidates(f)) {
       const c = connectivity.of(f, other.where);
       if (c <= 0) continue;
       addNear(spot, other, c);
+      if (other.near.length >= limit && other.clearedAt !== drops) clearDead(other);
       if (other.near.length < limit) addNear(other, spot, c);
     }
     spots.set(key, spot);
     for (const name of names(f)) addTo(byName, name, spot);
-    const place = placeKey(f);
-    if (place !== null) addTo(byPlace, place, spot);
+    const host = hostKey(f);
+    if (host !== null) addTo(byHost, host, spot);
     addTo(bySite, f.site, spot);
     if (!connectivity.onGraph(f)) addTo(offGraph, f.site, spot);
     return spot;
   }
 
+  /** A full list may name spots that were dropped without knowing of it: they had no room to name this one. */
+  function clearDead(spot: Spot): void {
+    spot.clearedAt = drops;
+    spot.near = spot.near.filter((n) => n.spot === spot || n.spot.live > 0 || !spot.links.delete(n.spot));
+  }
+
   function dropSpot(spot: Spot): void {
+    drops += 1;
     spots.delete(spot.where.spot);
-    for (const name of names(spot.where)) removeFrom(byName, name, spot);
-    const place = placeKey(spot.where);
-    if (place !== null) removeFrom(byPlace, place, spot);
-    removeFrom(bySite, spot.where.site, spot);
-    removeFrom(offGraph, spot.where.site, spot);
+    for (const name of names(spot.where)) removeFrom(byName, name);
+    const host = hostKey(spot.where);
+    if (host !== null) removeFrom(byHost, host);
+    removeFrom(bySite, spot.where.site);
+    if (!connectivity.onGraph(spot.where)) removeFrom(offGraph, spot.where.site);
     for (const { spot: other } of spot.near) {
       if (other === spot) continue;
       if (!other.links.delete(spot)) continue;
@@ -209,15 +232,20 @@ export function firstAfter(list: readonly Entry[], onset: number): number {
   return low;
 }
 
-function addTo(table: Map<string, Set<Spot>>, key: string, spot: Spot): void {
-  const set = table.get(key);
-  if (set) set.add(spot);
-  else table.set(key, new Set([spot]));
+function addTo(table: Map<string, Crowd>, key: string, spot: Spot): void {
+  const crowd = table.get(key);
+  if (crowd) crowd.list.push(spot);
+  else table.set(key, { list: [spot], dead: 0 });
 }
 
-function removeFrom(table: Map<string, Set<Spot>>, key: string, spot: Spot): void {
-  const set = table.get(key);
-  if (!set) return;
-  set.delete(spot);
-  if (set.size === 0) table.delete(key);
+/** Takes a spot without live points out: at once when it was the last, else once half the list is like it. */
+function removeFrom(table: Map<string, Crowd>, key: string): void {
+  const crowd = table.get(key);
+  if (!crowd) return;
+  crowd.dead += 1;
+  if (crowd.dead === crowd.list.length) table.delete(key);
+  else if (crowd.dead * 2 > crowd.list.length) {
+    crowd.list = crowd.list.filter((spot) => spot.live > 0);
+    crowd.dead = 0;
+  }
 }
