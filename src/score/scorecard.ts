@@ -94,31 +94,34 @@ function latestWords(
 }
 
 /** One judged ranking: was the first right, was one of the first three; null where what was said does not settle it. */
-export type JudgedRanking = {
+export type JudgedRanking<T extends Label = Label> = {
   incidentId: string;
   ranking: Ranking;
+  /** The label that was given first: the ranking is the one it saw. */
+  first: T;
   top1: boolean | null;
   top3: boolean | null;
 };
 
 /** What people said of each incident's causes, held against the ranking that stood before anybody had spoken. */
-export function judgedRankings(labels: readonly Label[]): JudgedRanking[] {
+export function judgedRankings<T extends Label>(labels: readonly T[]): JudgedRanking<T>[] {
   const byIncident = Map.groupBy(
     labels.filter(({ kind }) => questionOf[kind] === 'cause'),
     ({ incidentId }) => incidentId,
   );
   return [...byIncident].flatMap(([incidentId, said]) => {
-    const { ranking } = said.reduce((a, b) => (b.firstAt < a.firstAt ? b : a));
+    const first = said.reduce((a, b) => (b.firstAt < a.firstAt ? b : a));
+    const { ranking } = first;
     if (!ranking) return [];
     const words = latestWords(said, 'cause', ({ service }) => service ?? '');
     const named = (kind: LabelKind) => new Set(words.filter((one) => one.kind === kind).map(({ service }) => service));
     const [right, wrong] = [named('right-cause'), named('wrong-cause')];
     const judge = (k: number): boolean | null => {
-      const first = ranking.causes.slice(0, k);
-      if (right.size > 0) return first.some(({ service }) => right.has(service));
-      return first.length > 0 && first.every(({ service }) => wrong.has(service)) ? false : null;
+      const best = ranking.causes.slice(0, k);
+      if (right.size > 0) return best.some(({ service }) => right.has(service));
+      return best.length > 0 && best.every(({ service }) => wrong.has(service)) ? false : null;
     };
-    return [{ incidentId, ranking, top1: judge(1), top3: judge(3) }];
+    return [{ incidentId, ranking, first, top1: judge(1), top3: judge(3) }];
   });
 }
 
