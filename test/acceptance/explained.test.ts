@@ -92,3 +92,72 @@ test.skipIf(!hasPrometheus)(
     expect(third.shown).toMatch(/degraded: prometheus:main/);
   },
 );
+
+test.skipIf(!hasPrometheus)(
+  'an alert that only names a pod goes to the owner of its workload, and says on which node it is and what is wrong there',
+  { timeout: 120_000 },
+  async () => {
+    const shop = await openShop();
+    const port = await freePort();
+    const crash = {
+      alert: 'KubePodNotReady',
+      expr: 'kube_pod_status_ready{condition="true"} == 0',
+      labels: { severity: 'critical' },
+    };
+    const prometheus = await startPrometheus({ alertmanagerUrl: `http://127.0.0.1:${port}`, rules: [crash] });
+    const pods = ['checkout-7d9f8c6b5d-x2x4k', 'checkout-7d9f8c6b5d-q9w8c'];
+    for (const pod of pods) {
+      const own = `namespace="shop",pod="${pod}"`;
+      const owner = 'ReplicaSet",created_by_name="checkout-7d9f8c6b5d"';
+      prometheus.set(`kube_pod_info{${own},node="n1",host_ip="10.0.0.1",created_by_kind="${owner}}`, 1);
+      prometheus.set(`kube_pod_owner{${own},owner_kind="ReplicaSet",owner_name="checkout-7d9f8c6b5d"}`, 1);
+      prometheus.set(`kube_pod_status_ready{${own},condition="true"}`, 1);
+    }
+    prometheus.set(
+      'kube_replicaset_owner{namespace="shop",replicaset="checkout-7d9f8c6b5d",owner_kind="Deployment",owner_name="checkout"}',
+      1,
+    );
+    prometheus.set('kube_node_status_condition{node="n1",condition="Ready",status="true"}', 0);
+    const asked = new URLSearchParams({ query: 'kube_pod_owner' });
+    await until(
+      async () => {
+        const answer = await fetch(`${prometheus.url}/api/v1/query?${asked}`);
+        return ((await answer.json()) as { data: { result: unknown[] } }).data.result.length === 2;
+      },
+      () => 'Prometheus has not scraped the pods',
+      20_000,
+    );
+    const tocsin = await startService(
+      shop.service(
+        {
+          'tocsin.yaml': {
+            prometheus: [{ name: 'main', url: prometheus.url }],
+            enrich: { topology: { every: '2s' } },
+            server: { min_free_disk: 0 },
+          },
+        },
+        { port },
+      ),
+    );
+    type Contained = { containment: { server: string; pods: number; workloads: object[] }[] };
+    const known = await until(
+      async () => {
+        const topology = (await (await fetch(`${tocsin.url}/api/v1/topology`)).json()) as Contained;
+        return topology.containment[0] ?? null;
+      },
+      () => 'what runs where was not learned',
+      30_000,
+    );
+    expect(known).toMatchObject({
+      server: 'main',
+      pods: 2,
+      workloads: [{ kind: 'Deployment', name: 'checkout', nodes: [{ node: 'n1', pods: 2 }] }],
+    });
+
+    prometheus.set(`kube_pod_status_ready{namespace="shop",pod="${pods[0]}",condition="true"}`, 0);
+    const message = await shop.slack.expect(payments.slack, /KubePodNotReady on checkout/, { timeoutMs: 40_000 });
+    expect(message.shown).toContain(`pod ${pods[0]} (Deployment checkout, 2 pods) is on node n1; node n1 is NotReady`);
+    const incident = await tocsin.expectIncident((one) => one.status === 'open', 'is open');
+    expect(incident).toMatchObject({ services: ['checkout'], team: 'payments' });
+  },
+);
