@@ -50,6 +50,7 @@ export function crossCheck(
   checkCycles(tree, found);
   checkFigures(tree, found);
   checkWindows(tree, found);
+  checkContradictions(tree, names, found);
   checkPlainPasswords(tree, found);
   checkRepeatedNames(tree, found);
   return found;
@@ -89,6 +90,7 @@ function matcherLists(tree: Tree): Spot[] {
     ...['maintenance_windows', 'noise', 'business_hours', 'floors'].flatMap((key) =>
       items(spot(tree, 'suppression.yaml', key)),
     ),
+    ...learned.flatMap((key) => items(spot(tree, 'suppression.yaml', key, 'overrides'))),
     ...items(spot(tree, 'patterns.yaml', 'patterns')),
     ...allRoutes(spot(tree, 'routing.yaml', 'routes')),
   ];
@@ -453,12 +455,84 @@ function checkWindows(tree: Tree, found: Findings): void {
     // A duration that cannot be read is told by the schema; what follows from it is not told as well.
     if (fault === null || (lasts !== undefined && parseDuration(lasts) === null)) continue;
     const [message, instead] = fault.split('; write ', 2);
-    const at = instead === undefined ? window : (child(window, 'every') ?? window);
+    const wrong = fault.startsWith('`until`') ? 'until' : instead === undefined ? null : 'every';
+    const at = (wrong === null ? null : child(window, wrong)) ?? window;
     const example = 'every: "Sun 02:00" with for: 2h, or from: "2026-11-20T02:00:00Z" with until or for';
     found.faults.push(
       faultAt(at, `this maintenance window has no usable time: ${message}`, `Write ${instead ?? example}.`),
     );
   }
+}
+
+/** Rules that act on what was learned; each may say otherwise for some alerts. */
+const learned = ['actionability', 'transient', 'flapping', 'symptoms'] as const;
+
+/** The matchers of an entry, each written in one way; null when it has none, or one that cannot be read. */
+function matchersAt(entry: Spot): ReadonlySet<string> | null {
+  const list = items(child(entry, 'match'));
+  const parsed = list.map((one) => parseMatcher(text(one) ?? ''));
+  if (list.length === 0 || !parsed.every((one) => one.ok)) return null;
+  return new Set(parsed.map((one) => matcherText(one.matcher)));
+}
+
+/**
+ * Policies that contradict each other. Of two overrides for the very same alerts only the first would ever count: refused. A
+ * floor is stronger than any policy, so one that names nothing but a floor's alerts is told as holding nothing back.
+ */
+function checkContradictions(tree: Tree, names: Names, found: Findings): void {
+  const lists = [
+    spot(tree, 'tocsin.yaml', 'suppress', 'overrides'),
+    ...learned.map((key) => spot(tree, 'suppression.yaml', key, 'overrides')),
+  ];
+  for (const list of lists) {
+    const seen = new Map<string, Spot>();
+    for (const entry of items(list)) {
+      const matchers = matchersAt(entry);
+      if (!matchers) continue;
+      const key = [...matchers].sort().join(', ');
+      const before = seen.get(key);
+      if (before)
+        found.faults.push(
+          faultAt(
+            entry,
+            `it names the very alerts of the entry in line ${before.yaml.place(before.path, 'value').line}, which comes first`,
+            'Keep one of the two.',
+          ),
+        );
+      else seen.set(key, entry);
+    }
+  }
+
+  const floors = items(spot(tree, 'suppression.yaml', 'floors')).flatMap((floor) => {
+    const matchers = matchersAt(floor);
+    return matchers ? [{ floor, matchers }] : [];
+  });
+  for (const key of ['maintenance_windows', 'noise', 'business_hours']) {
+    for (const policy of items(spot(tree, 'suppression.yaml', key))) {
+      const own = matchersAt(policy);
+      const stronger = own && floors.find(({ matchers }) => [...matchers].every((one) => own.has(one)));
+      if (!stronger) continue;
+      const { line } = stronger.floor.yaml.place(stronger.floor.path, 'value');
+      found.warnings.push(
+        faultAt(policy, `it holds nothing back: the floor in line ${line} speaks for all of its alerts`, 'Remove one.'),
+      );
+    }
+  }
+
+  const flapping = spot(tree, 'suppression.yaml', 'flapping');
+  const [enter, leave] = ['enter', 'leave'].map((key) => child(flapping, key));
+  const [most, least] = [enter?.value ?? 5, leave?.value ?? 2];
+  if (typeof most === 'number' && typeof least === 'number' && least >= most)
+    found.faults.push(
+      faultAt(
+        (leave ?? enter)!,
+        `an alert would leave flapping at ${least} changes and enter it at ${most}: it would flap between the two`,
+        'Write a `leave` below `enter`, such as enter: 5 and leave: 2.',
+      ),
+    );
+  for (const [team, at] of entries(spot(tree, 'suppression.yaml', 'budget', 'teams')))
+    if (!names.teams.includes(team))
+      found.faults.push(faultAt(at, `there is no team "${team}"`, insteadOf(team, names.teams, 'team'), 'key'));
 }
 
 /** A password inside a URL would be printed with it; it belongs in `auth` or behind a reference. */

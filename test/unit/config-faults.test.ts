@@ -434,6 +434,40 @@ const stories: Story[] = [
     'maintenance_windows: [ { name: w, match: [], from: "2026-11-20T02:00:00", for: 1h } ]\n',
     '1:52: `from`: this is not a time with its offset. Write for example "2026-11-20T07:30:00Z" or "2026-11-20T08:30:00+01:00" instead.',
   ),
+  quiet(
+    'a window that ends before it starts',
+    'maintenance_windows:\n  - { name: w, match: [], from: "2026-11-20T02:00:00Z", until: "2026-11-20T01:00:00Z" }\n',
+    '2:64: this maintenance window has no usable time: `until` must come after `from`. Write every: "Sun 02:00" with for: 2h, or from: "2026-11-20T02:00:00Z" with until or for.',
+  ),
+  // ---- what was learned
+  quiet(
+    'an alert that would flap between flapping and calm',
+    'flapping: { enter: 4, leave: 4 }\n',
+    '1:30: an alert would leave flapping at 4 changes and enter it at 4: it would flap between the two. Write a `leave` below `enter`, such as enter: 5 and leave: 2.',
+  ),
+  quiet(
+    'a budget of a team that is none',
+    'budget: { teams: { peyments: 3 } }\n',
+    '1:20: there is no team "peyments". There is no team yet: add it, or remove this.',
+  ),
+  quiet(
+    'a bad matcher of an override',
+    "transient: { overrides: [ { match: ['a'], share: 0.5 } ] }\n",
+    '1:37: bad matcher: "a" has no =, !=, =~ or !~ after the label name. Write for example severity="critical", service=~"pay.*", env!="dev" or team!~"a|b" instead.',
+  ),
+  quiet(
+    'two overrides for the same alerts, however they are written',
+    "symptoms:\n  overrides:\n    - { match: ['a=b', 'c=~\"d\"'], enabled: false }\n    - { match: ['c=~d', 'a=\"b\"'], for: 5m }\n",
+    '4:7: it names the very alerts of the entry in line 3, which comes first. Keep one of the two.',
+  ),
+  {
+    says: 'two modes for the same alerts',
+    files: {
+      'tocsin.yaml':
+        "suppress:\n  overrides:\n    - { match: ['env=dev'], mode: active }\n    - { match: ['env=\"dev\"'], mode: shadow }\n",
+    },
+    fault: 'tocsin.yaml:4:7: it names the very alerts of the entry in line 3, which comes first. Keep one of the two.',
+  },
   // ---- files
   {
     says: 'a file with a mistyped name',
@@ -525,6 +559,19 @@ describe('what can be lived with is a warning', () => {
     expect(result.faults).toEqual([]);
     return result.warnings.filter((line) => all || !line.includes('by default impact also tells'));
   };
+
+  test('a policy whose alerts a floor speaks for: it holds nothing back', () => {
+    const text = [
+      'noise: [ { name: all, match: [\'env="dev"\'], reason: x } ]',
+      'business_hours:',
+      "  - { name: own, match: ['alertname=\"Watchdog\"', 'env=dev'] }",
+      'floors:',
+      "  - { match: ['alertname=Watchdog'] }",
+    ];
+    expect(warnings({ 'suppression.yaml': `${text.join('\n')}\n` })).toEqual([
+      'suppression.yaml:3:5: it holds nothing back: the floor in line 5 speaks for all of its alerts. Remove one.',
+    ]);
+  });
 
   test('a dependency that is not catalogued yet', () => {
     expect(warnings({ 'business-context.yaml': 'services:\n  shop: { depends_on: [db] }\n' })).toEqual([
