@@ -14,6 +14,7 @@ const benches: { name: string; smoke: string[] | null }[] = [
   { name: 'memory', smoke: ['--alerts', '500'] },
   { name: 'engine', smoke: ['200', '5', '5'] },
   { name: 'takeover', smoke: ['--alerts', '60', '--seconds', '4', '--seeds', '1'] },
+  { name: 'decision', smoke: ['--rounds', '20'] },
   { name: 'prometheus', smoke: ['--alerts', '50'] },
   { name: 'deploys', smoke: ['--stories', '20'] },
   { name: 'anomaly/types', smoke: ['--seeds', '1'] },
