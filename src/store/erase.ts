@@ -23,18 +23,29 @@ const places: readonly Place[] = [
   { table: 'timeline', key: ['id'], names: ['by'], texts: ['text'], json: ['data'] },
   { table: 'decisions', key: ['incident_id', 'revision'], json: ['doc'] },
   { table: 'notifications', key: ['id'], texts: ['text'], json: ['job'] },
-  { table: 'feedback', key: ['id'], names: ['by'], texts: ['text', 'key'], json: ['ranking'] },
+  { table: 'feedback', key: ['id'], names: ['by'], texts: ['text'], json: ['ranking'] },
   { table: 'silences', key: ['id'], names: ['by'], texts: ['text'] },
   { table: 'links', key: ['kind', 'a', 'b'], names: ['by'] },
   { table: 'actions', key: ['id'], texts: ['detail'] },
   { table: 'alerts', key: ['fingerprint', 'source', 'starts_at'], json: ['reasons'] },
   { table: 'suppressed', key: ['source', 'fingerprint', 'starts_at'], json: ['reasons'] },
   { table: 'deploys', key: ['id'], names: ['author'], texts: ['summary'] },
+  { table: 'correlation_memory', key: ['scope', 'key'], json: ['doc'], where: "scope = 'silences'" },
   { table: 'deliveries', key: ['id'], bodies: ['body'], where: "kind in ('action', 'deploy')" },
 ];
 
 /** Members that hold a name and nothing else; in every other member only those of `SENTENCES` are looked through. */
-const NAMES = new Set(['by', 'who', 'person', 'assignee', 'acknowledgedBy', 'resolvedBy', 'endedBy', 'author']);
+const NAMES = new Set([
+  'by',
+  'who',
+  'person',
+  'assignee',
+  'acknowledgedBy',
+  'resolvedBy',
+  'endedBy',
+  'author',
+  'createdBy',
+]);
 const SENTENCES = new Set(['text', 'why', 'detail', 'reason', 'comment']);
 
 export type Erased = {
@@ -67,6 +78,8 @@ export async function erasePerson(
     await becomeOwner(client, url);
     const pseudonym = `erased-${randomBytes(4).toString('hex')}`;
     const mentions = wholeName(name);
+    // a label's key is a hash with the name in it: who has a list of names could try them all
+    await client.query("update feedback set key = 'erased-' || id where by = $1", [name]);
     const rows: Record<string, number> = {};
     for (const place of places) {
       const changed = await scrubPlace(client, place, { name, pseudonym, mentions });

@@ -151,3 +151,18 @@ test(
     expect(await state(tocsin)).toMatchObject({ on: false, by: 'ana' });
   },
 );
+
+test('a file beside a replica that only receives reaches the one that works', minute, async () => {
+  const shop = await openShop();
+  const works = await startService(shop.service(active, { env: { TOCSIN_ROLE: 'work' } }));
+  const receives = await startService(shop.service(active, { env: { TOCSIN_ROLE: 'receive' } }));
+  const first = chatty('first');
+  await receives.deliver(webhook([first]));
+  await shop.slack.expect(payments.slack, /Chatty/);
+  writeFileSync(join(receives.dataDir, 'kill-switch'), '');
+  for (const replica of [receives, works]) await turnedTo(replica, true);
+  await receives.deliver(webhook([chatty('let-through')]));
+  await shop.slack.expect(payments.slack, /Kill switch on/, { timeoutMs: 20_000 });
+  rmSync(join(receives.dataDir, 'kill-switch'));
+  await turnedTo(works, false);
+});

@@ -131,7 +131,7 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
     `insert into timeline (incident_id, at, kind, text, by) values ('i1', now(), 'acknowledged', 'Acknowledged by ana: manana', 'ana')`,
   );
   await pool.query(
-    `insert into feedback (incident_id, at, by, kind, key, first_at) values ('i1', now(), 'ana', 'noise', 'noise i1 ana', now())`,
+    `insert into feedback (incident_id, at, by, kind, key, first_at) values ('i1', now(), 'ana', 'noise', '4f2c', now())`,
   );
   // an owner holds the shard, as the service does
   const session = (await openShard({ url: database.url, name: 'default', log: quiet, auditKey: key }))!;
@@ -159,6 +159,9 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
     state: { acknowledgedBy: pseudonym, causeFeedback: [{ by: pseudonym, service: 'ana' }] },
     doc: { title: 'Slow banana', decision: { reasons: [{ text: `Silenced by ${pseudonym} until` }] } },
   });
+  expect((await pool.query('select by, key from feedback')).rows).toEqual([
+    { by: pseudonym, key: expect.stringMatching(/^erased-/) },
+  ]);
   expect((await pool.query('select text from timeline')).rows[0].text).toBe(`Acknowledged by ${pseudonym}: manana`);
 
   expect(await verdict()).toEqual({ ok: true, rows: 4, fault: null });
