@@ -1,4 +1,5 @@
 import { alertKey } from './domain/alert.ts';
+import type { Containment } from './domain/containment.ts';
 import type { Deploy } from './domain/deploy.ts';
 import { type FactSource, gather } from './enrich/gather.ts';
 import { createEngine } from './pipeline.ts';
@@ -11,15 +12,15 @@ export type Analysis =
 
 /**
  * The dry run of `POST /api/v1/analyze`: the body goes down the same road as a webhook's, in an engine that is thrown away.
- * Nothing is stored and nobody is told; `deploys` are those the service knows. `now` is epoch ms.
+ * Nothing is stored and nobody is told; `deploys` and `containment` are what the service knows. `now` is epoch ms.
  */
 export async function analyze(
   body: unknown,
   source: string,
-  known: { rules: Rules; deploys: Deploy[]; sources: readonly FactSource[] },
+  known: { rules: Rules; deploys: Deploy[]; containment: Containment; sources: readonly FactSource[] },
   now: number,
 ): Promise<Analysis> {
-  const { rules, deploys, sources } = known;
+  const { rules, deploys, containment, sources } = known;
   const { tocsin } = rules.config;
   const parsed = parseWebhook(body, {
     receivedAt: now,
@@ -29,6 +30,7 @@ export async function analyze(
   });
   if (!parsed.ok) return { ok: false, detail: parsed.reason };
   const engine = createEngine(rules);
+  engine.contain(containment);
   engine.apply({ kind: 'deploys', deploys, quarantined: [] }, now);
   const sighting = { source, deliveryId: null, trace: 'analyze', seen: parsed.alerts };
   engine.apply({ kind: 'alerts', sighting, quarantined: [] }, now);

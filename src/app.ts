@@ -14,6 +14,7 @@ import { modelsDirOf, modelsOf } from './config/models.ts';
 import type { Config } from './config/schema.ts';
 import { secret, toTransfer } from './config/secrets.ts';
 import { createConfigHolder, watchConfig } from './config/watch.ts';
+import { compileContainment } from './domain/containment.ts';
 import { killSwitchInWords } from './domain/kill-switch.ts';
 import type { Topology } from './domain/topology.ts';
 import { followTopology } from './enrich/topology/follow.ts';
@@ -31,7 +32,7 @@ import { migrate } from './store/migrate.ts';
 import { openPool } from './store/pool.ts';
 import { quarantineBody } from './store/quarantine.ts';
 import { recentDeploys } from './store/read-lists.ts';
-import { readLearnedEdges } from './store/topology.ts';
+import { readContainment, readLearnedEdges } from './store/topology.ts';
 import { createLog, type Logger } from './telemetry/log.ts';
 import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger, watchEventLoop } from './telemetry/metrics.ts';
 import { createOutbound } from './telemetry/outbound.ts';
@@ -189,8 +190,10 @@ export async function createApp(
     killSwitch,
     config: () => holder.current,
     reload: async (token) => reload({ token }),
-    analyze: async (body, source) =>
-      analyze(body, source, { rules, deploys: await recentDeploys(pool, now()), sources: [] }, now()),
+    async analyze(body, source) {
+      const [deploys, clusters] = await Promise.all([recentDeploys(pool, now()), readContainment(pool)]);
+      return analyze(body, source, { rules, deploys, containment: compileContainment(clusters), sources: [] }, now());
+    },
     metricsText,
     metrics,
     graph: () => rules.graph,

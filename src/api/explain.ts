@@ -118,6 +118,11 @@ export function explainGrouping({
     );
   }
   if (why.note) text.push(sentence(why.note));
+  // No label says it: without this line the reader would look for it in vain.
+  if (alert.service !== null && !Object.values(alert.labels).includes(alert.service))
+    text.push(
+      `Its service, ${alert.service}, is the workload that it names by its pod, by what is known of what runs where.`,
+    );
   return { text, rule: why.rule, eps: why.eps, minPts: why.minPts, neighbours };
 }
 

@@ -159,5 +159,11 @@ test.skipIf(!hasPrometheus)(
     expect(message.shown).toContain(`pod ${pods[0]} (Deployment checkout, 2 pods) is on node n1; node n1 is NotReady`);
     const incident = await tocsin.expectIncident((one) => one.status === 'open', 'is open');
     expect(incident).toMatchObject({ services: ['checkout'], team: 'payments' });
+    const { fingerprint } = (incident as unknown as { lead: { fingerprint: string } }).lead;
+    const why = await (await fetch(`${tocsin.url}/api/v1/alerts/${fingerprint}/explain`)).text();
+    expect(why).toContain('Its service, checkout, is the workload that it names by its pod');
+    const pod = { alertname: 'Other', severity: 'critical', namespace: 'shop', pod: pods[1]! };
+    const dry = await tocsin.post('/api/v1/analyze', webhook([firing(pod)]));
+    expect(dry.body).toMatchObject({ alerts: [{ enrichment: { analysis: { services: ['checkout'] } } }] });
   },
 );
