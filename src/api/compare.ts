@@ -211,12 +211,7 @@ function sayParts(
 ): string[] {
   const names: Record<string, string> = {
     time: `they began ${seconds === 0 ? 'at the same second' : `${inWords(seconds * 1000)} apart`}`,
-    topology:
-      a.service !== null && a.service === b.service
-        ? 'they are on the same service'
-        : path
-          ? `the calls between them are ${path.join(' → ')}`
-          : 'no known call leads from one service to the other',
+    topology: [whereabouts(a, b), callsBetween(a, b, path)].filter((one) => one !== null).join(', '),
     relevance: 'how much more often than by chance their rules have had company so far',
     labels: 'how many of their other labels agree',
     text: 'how many words of name and summary they share',
@@ -224,11 +219,28 @@ function sayParts(
     group: 'whether Alertmanager sent them in one group',
   };
   const sorted = Object.entries(parts).sort(([, x], [, y]) => y - x);
-  const weakest = sorted.at(-1);
-  if (!weakest) return ['No parts of that distance are on record.'];
+  if (sorted.length === 0) return ['No parts of that distance are on record.'];
   const all = sorted.map(([name, value]) => `${name} ${shown(value)} (${names[name] ?? name})`).join('; ');
-  const against = weakest[1] < 1 ? ` What speaks against it most is ${weakest[0]}.` : '';
+  // Labels, words and group hardly count (2 % each); these can rule a pair out.
+  const weakest = sorted.filter(([name]) => ['time', 'topology', 'relevance', 'deploy'].includes(name)).at(-1);
+  const against = weakest && weakest[1] < 1 ? ` What speaks against it most is ${weakest[0]}.` : '';
   return [`How near each fact puts them (1 together, 0 apart): ${all}.${against}`];
+}
+
+/** Where the two are, if that keeps them apart. */
+function whereabouts(a: AlertRow, b: AlertRow): string | null {
+  for (const [what, x, y] of [
+    ['clusters', a.cluster, b.cluster],
+    ['namespaces', a.namespace, b.namespace],
+  ] as const)
+    if (x !== null && y !== null && x !== y) return `they are in different ${what} (${x} and ${y})`;
+  return null;
+}
+
+function callsBetween(a: AlertRow, b: AlertRow, path: string[] | null): string {
+  if (a.service !== null && a.service === b.service) return 'they are on services of the same name';
+  if (path) return `the calls between services of these names are ${path.join(' → ')}`;
+  return 'no known call leads from one service to the other';
 }
 
 const ms = (at: AlertRow['starts_at']): number => new Date(at).getTime();

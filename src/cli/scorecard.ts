@@ -52,7 +52,7 @@ function inWords(card: Scorecard & { since: string; until: string }): string {
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   const table = causes.calibration.map(
-    (one) => `  ${percent(one.from).padStart(4)} to ${percent(one.to).padStart(4)}  ${said(one)}`,
+    (one) => `  ${percent(one.from).padStart(5)} to ${percent(one.to).padStart(5)}  ${said(one)}`,
   );
   return [
     `${card.since} to ${card.until}: ${labels.n} labels by ${labels.people} ${labels.people === 1 ? 'person' : 'people'}.`,

@@ -69,7 +69,7 @@ test('two alerts of one fault, long over: the time between them, the call and th
   const text = answer.text.join('\n');
   expect(text).toContain('HighLatency (checkout) and ContainerMemoryHigh (payment) are in one incident');
   expect(text).toContain('they began 1 min apart');
-  expect(text).toContain('the calls between them are checkout → payment');
+  expect(text).toContain('the calls between services of these names are checkout → payment');
 });
 
 test('what a person said of the two is named, with who and when', async () => {

@@ -63,7 +63,7 @@ test('too few labels are refused with what to do, and nothing is written', async
   const out = join(dir, 'early');
   const { code, said, failed } = await train(begin + day, out);
   expect(code).toBe(1);
-  expect(said).toMatch(/calibration of causes: 6 judgements of 6 incidents; 20 of 20 are needed/);
+  expect(said).toMatch(/calibration of causes: 6 judgements of 6 incidents, where 20 of 20 are needed/);
   expect(failed).toMatch(/Too few labels to learn from: .* Nothing was written/);
   expect(() => readdirSync(out)).toThrow();
 });

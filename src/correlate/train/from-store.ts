@@ -234,7 +234,7 @@ function inWords(refit: Refit<unknown>): string {
   const { what, status, judged, incidents, needed, scores, changes } = refit;
   const have = `${judged} judgements of ${incidents} incidents`;
   if (status === 'too-few')
-    return `${what}: ${have}; ${needed.judged} of ${needed.incidents} are needed. It stays as it is.`;
+    return `${what}: ${have}, where ${needed.judged} of ${needed.incidents} are needed. It stays as it is.`;
   const lines = scores.map(({ name, before, after }) => `  ${name}: ${f3(before)} as it is, ${f3(after)} refitted`);
   const end =
     status === 'refitted'
