@@ -6,7 +6,8 @@ import { loadModels } from '../src/config/models.ts';
 import { type HeldFigures, heldFigures, inMode, play, type TruthOf, truthOf } from '../src/correlate/train/held.ts';
 import { jittered, noiseMoved, recordings, rotated, type Stream, sharedDir } from '../src/correlate/train/streams.ts';
 import { inventedSystems, loadRecordings } from '../src/correlate/train/suite.ts';
-import { readStream, replay } from '../src/replay.ts';
+import type { Mode } from '../src/domain/incident.ts';
+import { type Outcomes, readStream, replay } from '../src/replay.ts';
 import { compileRules } from '../src/rules.ts';
 
 /**
@@ -66,7 +67,6 @@ function notInGraph(stream: Stream): { held: number; lost: number } {
 
 /** A recording by the very road of `tocsin replay`, scored by its own truth. */
 async function recorded(name: (typeof recordings)[number], stream: Stream): Promise<HeldFigures> {
-  const dir = join(shared, 'bench', 'streams', name);
   const truth = new Map(
     stream.episodes.map((e) => [`${e.fingerprint}@${new Date(e.startsAt).toISOString()}`, stream.truth.alerts[e.id]]),
   );
@@ -74,8 +74,13 @@ async function recorded(name: (typeof recordings)[number], stream: Stream): Prom
     const known = truth.get(`${fingerprint}@${startsAt}`);
     return known === undefined || known.kind === 'grey' ? undefined : known.fault;
   };
-  const rules = compileRules(active, models, { topology: stream.topology, assumeSecrets: true });
-  return heldFigures(of, await replay(readStream(join(dir, 'alerts.jsonl.gz')), { rules }));
+  return heldFigures(of, await replayed(name, stream, 'active'));
+}
+
+function replayed(name: (typeof recordings)[number], stream: Stream, mode: Mode): Promise<Outcomes> {
+  const config = inMode(active, mode);
+  const rules = compileRules(config, models, { topology: stream.topology, assumeSecrets: true });
+  return replay(readStream(join(shared, 'bench', 'streams', name, 'alerts.jsonl.gz')), { rules });
 }
 
 const columns = [
@@ -97,6 +102,18 @@ console.log('### Shipped config, `suppress.mode: active`, recordings through `to
 head(columns);
 for (const [i, name] of recordings.entries())
   show(name, await recorded(name, originals[i]!), notInGraph(originals[i]!));
+
+console.log('\n### Mode `shadow`, as shipped, beside `passthrough`: what is sent\n');
+head(['stream', 'notifications in shadow', 'in passthrough', 'the same bytes']);
+for (const [i, name] of recordings.entries()) {
+  const [shadow, passthrough] = [
+    await replayed(name, originals[i]!, 'shadow'),
+    await replayed(name, originals[i]!, 'passthrough'),
+  ].map(({ notifications }) => notifications);
+  const same = JSON.stringify(shadow) === JSON.stringify(passthrough);
+  row([name, shadow!.length, passthrough!.length, same ? 'yes' : '**NO**']);
+  if (!same) process.exitCode = 1;
+}
 
 const seeds = values.quick ? [11] : [11, 12, 13];
 const changed = originals.flatMap((base) => [
