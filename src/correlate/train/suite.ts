@@ -17,19 +17,25 @@ export const inventedSystems = (seeds: readonly number[]): Stream[] =>
     return { ...synthetic(name, seed, c), system: 'invented' };
   });
 
-/** Six faults within two minutes: in one call graph of 60 or of 150 services, and over three applications. */
+/** Six faults within two minutes: in one call graph of 60 or of 150 services, over three applications or over six. */
 export const storms = (seeds: readonly number[]): Stream[] =>
   seeds.flatMap((seed) =>
-    [[60], [150], [40, 20, 15]].map((apps) => ({
-      ...synthetic(`storm of six, ${apps.join('+')} services, #${seed}`, seed, {
+    [
+      { apps: [60], pods: 1 },
+      { apps: [150], pods: 8 },
+      { apps: [40, 20, 15], pods: 1 },
+      { apps: [10, 10, 10, 10, 10, 10], pods: 3 },
+    ].map(({ apps, pods }) => ({
+      ...synthetic(`storm of six, ${apps.join('+')} services, ${pods} pods each, #${seed}`, seed, {
         ...characterOf(seed),
         apps,
+        pods,
         step: 30,
         lag: 30,
         hold: 30,
         faults: 6,
         storm: 120,
-        noise: 0.5,
+        noise: 0.5 / pods,
       }),
       system: 'storm',
     })),

@@ -28,6 +28,8 @@ export type Character = {
   symptoms: number;
   /** Share of faults that also show in what the stricken services call (less traffic). */
   downstream: number;
+  /** Copies of a service: a rule on one that is stricken fires for each of them. */
+  pods: number;
   /** Noise alerts per fault alert, roughly, and the share of them that starts beside a fault. */
   noise: number;
   hugging: number;
@@ -73,6 +75,7 @@ export function characterOf(seed: number): Character {
     hold: random.pick([0, step, 2 * step]),
     symptoms: 2 + random.int(2),
     downstream: random.pick([0, 0.2]),
+    pods: 1,
     noise: random.pick([0.5, 1, 1.5]),
     hugging: random.between(0.15, 0.45),
   };
@@ -133,13 +136,10 @@ export function synthetic(name: string, seed: number, character: Character): Str
 
   const strikes: { at: number; app: App; touched: string[] }[] = [];
   let at = start + 900_000;
-  const shuffled = [...nodes].sort(() => random.next() - 0.5);
   for (let i = 0; i < character.faults; i += 1) {
-    const {
-      service: root,
-      namespace,
-      app,
-    } = character.storm === null ? random.pick(nodes) : shuffled[i % shuffled.length]!;
+    // In a storm the roots spread over the applications.
+    const there = character.storm === null ? nodes : nodes.filter((n) => n.app === apps[i % apps.length]);
+    const { service: root, namespace, app } = random.pick(there);
     if (character.storm !== null) at = start + 900_000 + random.between(0, character.storm * 1000);
     const fault = `fault-${i}`;
     const duration = random.between(step * 3, step * 8 + 300);
@@ -147,13 +147,16 @@ export function synthetic(name: string, seed: number, character: Character): Str
     let own = 0;
     const alert = (rule: string, service: string, lag: number, more: Record<string, string> = {}): void => {
       if (silent.has(service)) return;
-      emit(
-        { alertname: rule, namespace, cluster: 'c1', service, severity: 'warning', ...more },
-        firesAt(rule, at + lag * 1000),
-        duration + random.between(0, step * 2),
-        fault,
-        'fault',
-      );
+      for (let pod = 0; pod < character.pods; pod += 1) {
+        const labels = { alertname: rule, namespace, cluster: 'c1', service, severity: 'warning', ...more };
+        emit(
+          character.pods > 1 ? { ...labels, pod: `${service}-${pod}` } : labels,
+          firesAt(rule, at + lag * 1000),
+          duration + random.between(0, step * 2),
+          fault,
+          'fault',
+        );
+      }
       touched.push(service);
       own += 1;
     };
