@@ -33,6 +33,7 @@ import type { ApiDeps } from './deps.ts';
 import { explainAlert } from './explain.ts';
 import { noIncident } from './gone.ts';
 import { policyCache } from './judged.ts';
+import { mailFeedbackEndpoints } from './mail-feedback.ts';
 import { openApi } from './openapi.ts';
 import { badRequest } from './parse.ts';
 import { ok, problem, type Reply } from './problem.ts';
@@ -175,6 +176,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       handle: picture,
     }),
     ...actionEndpoints,
+    ...mailFeedbackEndpoints,
     endpoint({
       method: 'get',
       path: '/api/v1/alerts',

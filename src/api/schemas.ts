@@ -464,7 +464,7 @@ export const KillSwitchState = z.object({
   on: z.boolean(),
   /** Who turned it last, from where and why; null when nobody ever did. */
   by: z.string().nullable(),
-  origin: z.enum(['api', 'cli', 'signal', 'file', 'trip', 'replay', 'slack', 'pagerduty']).nullable(),
+  origin: z.enum(['api', 'cli', 'signal', 'file', 'trip', 'replay', 'slack', 'pagerduty', 'mail']).nullable(),
   reason: z.string().nullable(),
   at: time.nullable(),
   /** It holds in this process and its file; the store has not got it yet. */

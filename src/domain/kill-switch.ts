@@ -1,5 +1,5 @@
 /** Where a turn of the switch came from; `trip` is Tocsin itself, which turns it on only. */
-export type KillSwitchOrigin = 'api' | 'cli' | 'signal' | 'file' | 'trip' | 'replay' | 'slack' | 'pagerduty';
+export type KillSwitchOrigin = 'api' | 'cli' | 'signal' | 'file' | 'trip' | 'replay' | 'slack' | 'pagerduty' | 'mail';
 
 /** Why it tripped by itself. */
 export type TripCause = 'ledger' | 'latency' | 'criticals';

@@ -28,7 +28,7 @@ export type DeliveryJob = {
 };
 
 /** A digest on its way: no incident, nothing to edit later. */
-export type DigestDelivery = Pick<DeliveryJob, 'id' | 'target' | 'at'> & { digest: Digest; publicUrl: string | null };
+export type DigestDelivery = Pick<DeliveryJob, 'id' | 'target' | 'at'> & { digest: Digest };
 
 /**
  * What became of one call. `sent`: the channel has it; `ref` replaces what is stored (null keeps it), `text` is what a

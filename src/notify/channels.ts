@@ -4,6 +4,7 @@ import type { ChannelKind } from '../domain/notification.ts';
 import type { Outbound } from '../telemetry/outbound.ts';
 import type { Channel } from './channel.ts';
 import { emailChannel } from './email.ts';
+import { shouldHavePagedUrl } from './feedback-url.ts';
 import { logChannel } from './log-channel.ts';
 import { pagerDutyChannel } from './pagerduty.ts';
 import { altOf, chartDataOf } from './picture/chart-data.ts';
@@ -22,7 +23,7 @@ export function createChannels(
     outbound: Outbound;
     log: { info(fields: object, message: string): void };
     painter: Painter;
-    /** Signs the addresses under which PagerDuty fetches pictures. */
+    /** Signs the addresses under which PagerDuty fetches pictures and readers of a digest answer. */
     pictureKey: Buffer;
   },
 ): Channels {
@@ -52,6 +53,9 @@ export function createChannels(
     channels.email = emailChannel({
       smtpUrl,
       from: email.from,
+      ...(publicUrl
+        ? { feedbackUrlOf: (id, to, at) => shouldHavePagedUrl(publicUrl, pictureKey, id, to, at) }
+        : {}),
       pictureOf: async (incident) => {
         const data = chartDataOf(incident);
         const png = data && (await painter.paint(data));

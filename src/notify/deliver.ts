@@ -348,7 +348,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     const { target } = job;
     const channel = deps.channels()[target.channel];
     const result: SendResult = channel?.digest
-      ? await channel.digest({ id: job.id, target, digest: job.digest, at: now(), publicUrl: deps.publicUrl() })
+      ? await channel.digest({ id: job.id, target, digest: job.digest, at: now() })
       : { status: 'refused', reason: `${target.channel} cannot take a digest`, fix: null };
     const at = now();
     metrics.notifications.inc({ channel: target.channel, result: result.status });

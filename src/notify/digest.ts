@@ -3,7 +3,7 @@ import type { Digest, DigestItem } from '../domain/digest.ts';
 import type { NotificationJob, Target } from '../domain/notification.ts';
 import type { SlackBlock, SlackMessage } from './render-slack.ts';
 import { slackActions } from './slack-actions.ts';
-import { cut, html, inWords, plain, slackText, slackTime, utc } from './text.ts';
+import { cut, html, inWords, plain, safeUrl, slackText, slackTime, utc } from './text.ts';
 
 /**
  * One message about many incidents that nobody was told of one by one, with a way to say of each that it should have paged.
@@ -113,21 +113,33 @@ export function renderDigestSlack(digest: Digest, { interactive }: { interactive
   };
 }
 
-/** The same as mail. Nothing in a mail may change anything by being opened or fetched, so it says what to send instead. */
+/**
+ * The same as mail. `linkOf` gives the address of a page that asks whether an incident should have paged; without it (no
+ * `server.public_url`) the mail says what to send instead. Fetching such an address changes nothing: mail scanners do.
+ */
 export function renderDigestMail(
   digest: Digest,
-  publicUrl: string | null,
+  linkOf: ((incidentId: string) => string) | null,
 ): { subject: string; text: string; html: string } {
   const rest = more(digest);
-  const base = publicUrl === null ? 'http://127.0.0.1:8080' : publicUrl.replace(/\/+$/, '');
-  const say = `Should one have paged? curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{"by":"YOU","kind":"should-have-paged"}' ${base}/api/v1/incidents/NUMBER/feedback`;
-  const lines = digest.items.map((item) => ({ head: `${itemHead(item)} (${utc(item.at)})`, why: itemWhy(item) }));
+  const say = linkOf
+    ? 'A link leads to a page with one button; what is said there becomes a proposal (tocsin propose), never a change by itself.'
+    : `Should one have paged? curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{"by":"YOU","kind":"should-have-paged"}' http://127.0.0.1:8080/api/v1/incidents/NUMBER/feedback (with server.public_url in tocsin.yaml each has a link here)`;
+  const lines = digest.items.map((item) => ({
+    head: `${itemHead(item)} (${utc(item.at)})`,
+    why: itemWhy(item),
+    link: linkOf ? safeUrl(linkOf(item.incidentId)) : null,
+  }));
   return {
     subject: cut(`[DIGEST] ${digestHeadline(digest)}`, 200),
     text: [
       intro(digest),
       '',
-      ...lines.flatMap(({ head, why }) => [`  - ${head}`, `    ${why}`]),
+      ...lines.flatMap(({ head, why, link }) => [
+        `  - ${head}`,
+        `    ${why}`,
+        ...(link ? [`    Should have paged: ${link}`] : []),
+      ]),
       ...(rest === null ? [] : ['', rest]),
       '',
       say,
@@ -137,7 +149,12 @@ export function renderDigestMail(
       '<!doctype html><html><body style="font-family:sans-serif;font-size:14px">',
       `<h2 style="font-size:18px">${html(digestHeadline(digest))}</h2>`,
       `<p>${html(intro(digest))}</p>`,
-      `<ul>${lines.map(({ head, why }) => `<li><b>${html(head)}</b><br>${html(why)}</li>`).join('')}</ul>`,
+      `<ul>${lines
+        .map(
+          ({ head, why, link }) =>
+            `<li><b>${html(head)}</b><br>${html(why)}${link ? `<br><a href="${html(link)}">Should have paged</a>` : ''}</li>`,
+        )
+        .join('')}</ul>`,
       ...(rest === null ? [] : [`<p>${html(rest)}</p>`]),
       `<p style="color:#475569;font-size:12px">${html(say)}</p>`,
       '</body></html>',

@@ -179,6 +179,8 @@ export type EmailOptions = {
   from: string;
   /** The picture of an incident with its words, or null when there is none. Absent: mail goes without. */
   pictureOf?(incident: Incident): Promise<{ png: Buffer; alt: string } | null>;
+  /** Where the reader `to` of a digest made at `at` says that an incident should have paged. Absent: there is no such page. */
+  feedbackUrlOf?(incidentId: string, to: string, at: number): string;
 };
 
 /** A mail cannot be edited, so it waits this long for its picture, ms, and goes without one then. */
@@ -280,7 +282,9 @@ export function emailChannel(options: EmailOptions): Channel {
     digest(job) {
       const messageId = `<${idPart(job.id)}@${domainOf(options.from)}>`;
       const headers = { 'Auto-Submitted': 'auto-generated' };
-      return mailed(job, { ...renderDigestMail(job.digest, job.publicUrl), messageId, headers });
+      const { feedbackUrlOf } = options;
+      const linkOf = feedbackUrlOf ? (id: string) => feedbackUrlOf(id, job.target.address, job.digest.to) : null;
+      return mailed(job, { ...renderDigestMail(job.digest, linkOf), messageId, headers });
     },
     close: async () => transport.close(),
   };

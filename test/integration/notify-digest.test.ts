@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Digest } from '../../src/domain/digest.ts';
@@ -5,6 +6,7 @@ import type { Channels } from '../../src/notify/channels.ts';
 import { createDelivery, type Delivery } from '../../src/notify/deliver.ts';
 import { digestJobs } from '../../src/notify/digest.ts';
 import { emailChannel } from '../../src/notify/email.ts';
+import { checkShouldHavePagedUrl, shouldHavePagedUrl } from '../../src/notify/feedback-url.ts';
 import { logChannel } from '../../src/notify/log-channel.ts';
 import { createPainter, type Painter } from '../../src/notify/picture/painter.ts';
 import { slackChannel } from '../../src/notify/slack.ts';
@@ -19,6 +21,7 @@ import { type FakeSmtp, startFakeSmtp } from '../fakes/smtp.ts';
 import { until } from '../fakes/until.ts';
 import { type FakeWebhook, startFakeWebhook } from '../fakes/webhook.ts';
 
+const key = randomBytes(32);
 let db: TestDatabase;
 let slack: FakeSlack;
 let smtp: FakeSmtp;
@@ -41,7 +44,11 @@ beforeEach(async () => {
   const channels: Channels = {
     log: logChannel({ info: (_, message) => void logged.push(message) }),
     slack: slackChannel({ token: slack.token, apiUrl: slack.url, interactive: true, outbound }),
-    email: emailChannel({ smtpUrl: smtp.url, from: 'tocsin@example.com' }),
+    email: emailChannel({
+      smtpUrl: smtp.url,
+      from: 'tocsin@example.com',
+      feedbackUrlOf: (id, to, at) => shouldHavePagedUrl('https://tocsin.example.com/', key, id, to, at),
+    }),
     webhook: webhookChannel({ targetOf: () => ({ url: receiver.url, secret: 's3cret' }), outbound }),
   };
   delivery = createDelivery({
@@ -122,7 +129,20 @@ test('a digest goes out once to each of a team: in Slack with a button an incide
 
   const mail = await smtp.expect('payments@example.com', /\[DIGEST\] payments: 3 incidents held back/);
   expect(mail.text).toContain('#41 DiskFull');
-  expect(mail.text).toContain('https://tocsin.example.com/api/v1/incidents/NUMBER/feedback');
+  const [link] = /https:\/\/tocsin[^\s]+/.exec(mail.text)!;
+  const { pathname, searchParams } = new URL(link!);
+  const asked = {
+    id: pathname.split('/').at(-1)!,
+    to: searchParams.get('to')!,
+    expires: Number(searchParams.get('expires')),
+    signature: searchParams.get('signature')!,
+  };
+  expect(asked).toMatchObject({ id: digest.items[0]!.incidentId, to: 'payments@example.com' });
+  const week = 7 * 86_400_000;
+  expect(checkShouldHavePagedUrl(key, asked, digest.to + week - 1)).toBe('good');
+  expect(checkShouldHavePagedUrl(key, asked, digest.to + week + 1)).toBe('expired');
+  expect(checkShouldHavePagedUrl(key, { ...asked, id: digest.items[1]!.incidentId }, digest.to)).toBe('forged');
+  expect(checkShouldHavePagedUrl(key, { ...asked, to: 'eve@example.com' }, digest.to)).toBe('forged');
 });
 
 test('a digest that Slack refuses goes to the next target, at last to the log', async () => {
