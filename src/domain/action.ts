@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { labelKinds } from './label.ts';
 import type { KillSwitchOrigin } from './kill-switch.ts';
+import { labelKinds } from './label.ts';
 import { Severity } from './severity.ts';
 
 const by = z.string().min(1).max(256);

@@ -53,9 +53,7 @@ export function createChannels(
     channels.email = emailChannel({
       smtpUrl,
       from: email.from,
-      ...(publicUrl
-        ? { feedbackUrlOf: (id, to, at) => shouldHavePagedUrl(publicUrl, pictureKey, id, to, at) }
-        : {}),
+      ...(publicUrl ? { feedbackUrlOf: (id, to, at) => shouldHavePagedUrl(publicUrl, pictureKey, id, to, at) } : {}),
       pictureOf: async (incident) => {
         const data = chartDataOf(incident);
         const png = data && (await painter.paint(data));
