@@ -179,14 +179,16 @@ program
   .description('policy unit tests: alerts at times in; incidents, verdicts, receivers and escalations at times out')
   .argument('<file...>')
   .addOption(config())
+  .option('--junit <file>', 'also write the result as JUnit XML, for CI systems that show it')
   .addOption(json())
-  .action(async (files: string[], options: { config?: string; json?: boolean }) => {
+  .action(async (files: string[], options: { config?: string; junit?: string; json?: boolean }) => {
     const { runPolicyTests } = await import('./cli/policy-test.ts');
     process.exitCode = await runPolicyTests({
       files,
       dir: configDir(options),
       env,
       json: options.json ?? false,
+      junit: options.junit ?? null,
       out,
       err,
     });

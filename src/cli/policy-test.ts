@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Fault, formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
@@ -9,7 +9,9 @@ import { type Case, type Failure, runCase, TestFile } from '../policy-test.ts';
 import { compileRules, type Rules } from '../rules.ts';
 import { readTopology } from './replay.ts';
 
-type FileResult = { file: string; tests: number; failures: Failure[] };
+/** A failure and where its expectation stands, counted from 1. */
+type Placed = Omit<Failure, 'path'> & { line: number; column: number };
+type FileResult = { file: string; tests: number; names: string[]; failures: Placed[] };
 
 type Options = {
   files: readonly string[];
@@ -17,12 +19,14 @@ type Options = {
   dir: string;
   env: Readonly<Record<string, string | undefined>>;
   json: boolean;
+  /** Written as JUnit XML, for CI systems that show it; null: not. */
+  junit: string | null;
   out: (text: string) => void;
   err: (text: string) => void;
 };
 
 /** `tocsin test FILE…`: exit code 1 when an expectation fails, 2 when a test file or its config cannot be used. */
-export async function runPolicyTests({ files, dir, env, json, out, err }: Options): Promise<number> {
+export async function runPolicyTests({ files, dir, env, json, junit, out, err }: Options): Promise<number> {
   const results: FileResult[] = [];
   let unusable = false;
   for (const file of files) {
@@ -32,28 +36,59 @@ export async function runPolicyTests({ files, dir, env, json, out, err }: Option
       for (const fault of loaded.faults) err(`${typeof fault === 'string' ? fault : formatFault(fault)}\n`);
       continue;
     }
-    const failures: Failure[] = [];
-    for (const one of loaded.tests) failures.push(...(await runCase(one, loaded.rules)));
-    results.push({ file, tests: loaded.tests.length, failures });
+    const failures: Placed[] = [];
+    for (const [i, one] of loaded.tests.entries())
+      for (const { path, ...failure } of await runCase(one, loaded.rules, i))
+        failures.push({ ...failure, ...loaded.place(path) });
+    results.push({ file, tests: loaded.tests.length, names: loaded.tests.map((one) => one.name), failures });
   }
   const failed = results.some((result) => result.failures.length > 0);
-  if (json) out(`${JSON.stringify({ ok: !failed && !unusable, files: results }, null, 2)}\n`);
-  else for (const result of results) (result.failures.length > 0 ? err : out)(asText(result));
+  if (junit !== null) writeFileSync(junit, asJunit(results));
+  if (json) {
+    const shown = results.map(({ names: _, ...result }) => result);
+    out(`${JSON.stringify({ ok: !failed && !unusable, files: shown }, null, 2)}\n`);
+  }
+  if (!json) for (const result of results) (result.failures.length > 0 ? err : out)(asText(result));
   return unusable ? 2 : failed ? 1 : 0;
 }
 
 function asText({ file, tests, failures }: FileResult): string {
   const head = `Policy tests: ${file}\n`;
   if (failures.length === 0) return `${head}  SUCCESS (${tests} ${tests === 1 ? 'test' : 'tests'})\n`;
-  const lines = failures.map(({ name, evalTime, message }) => `    ${name}, ${evalTime}: ${message}\n`);
+  const lines = failures.map(
+    ({ name, evalTime, message, line, column }) => `    ${file}:${line}:${column}: ${name}, ${evalTime}: ${message}\n`,
+  );
   return `${head}  FAILED:\n${lines.join('')}`;
 }
+
+/** The shape that Jenkins, GitLab and GitHub's reporters read: a suite a file, a case a test. */
+function asJunit(results: readonly FileResult[]): string {
+  const suites = results.map(({ file, names, failures }) => {
+    const cases = names.map((name) => {
+      const own = failures.filter((one) => one.name === name);
+      const head = `    <testcase classname="${xml(file)}" name="${xml(name)}"`;
+      if (own.length === 0) return `${head}/>`;
+      const text = own.map((one) => `${file}:${one.line}: ${one.evalTime}: ${one.message}`).join('\n');
+      return `${head}>\n      <failure message="${xml(own[0]!.message)}">${xml(text)}</failure>\n    </testcase>`;
+    });
+    const failed = names.filter((name) => failures.some((one) => one.name === name)).length;
+    return `  <testsuite name="${xml(file)}" tests="${names.length}" failures="${failed}">\n${cases.join('\n')}\n  </testsuite>`;
+  });
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('\n')}\n</testsuites>\n`;
+}
+
+/** Text in XML 1.0: its five signs escaped, and nothing that it cannot hold. */
+const xml = (text: string): string =>
+  text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what XML 1.0 cannot hold
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
+    .replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
 function load(
   file: string,
   dir: string,
   env: Options['env'],
-): { tests: Case[]; rules: Rules } | { faults: (Fault | string)[] } {
+): { tests: Case[]; rules: Rules; place: YamlFile['place'] } | { faults: (Fault | string)[] } {
   const yaml = readTestFile(file);
   if (typeof yaml === 'string') return { faults: [yaml] };
   if (yaml.faults.length > 0) return { faults: yaml.faults };
@@ -67,6 +102,7 @@ function load(
   if (typeof graph === 'string') return { faults: [graph] };
   return {
     tests,
+    place: yaml.place,
     rules: compileRules(loaded.config, modelsOf(loaded.config), { topology: graph, assumeSecrets: true }),
   };
 }

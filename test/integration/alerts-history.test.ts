@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,21 +7,21 @@ import { runReplay } from '../../src/cli/replay.ts';
 import { webhooksOf } from '../../src/enrich/prometheus/alerts-history.ts';
 import { fingerprint } from '../../src/receive/fingerprint.ts';
 import type { Outcomes } from '../../src/replay.ts';
+import { alertsBlocks, canBackfill, type FiredThen } from '../fakes/alerts-past.ts';
 import { startHttpServer } from '../fakes/http-server.ts';
 import { noStore, past } from '../fakes/past.ts';
-import { findProgram } from '../fakes/programs.ts';
-import { hasPrometheus, type RealPrometheus, startPrometheus } from '../fakes/prom-binary.ts';
+import { type RealPrometheus, startPrometheus } from '../fakes/prom-binary.ts';
 
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
 /** Thirty days that end a day ago, on the minute: Prometheus refuses to compact what is newer than its head. */
 const end = Math.floor(Date.now() / DAY) * DAY - DAY;
 const begin = end - 30 * DAY;
-const promtool = findProgram('promtool');
-const ready = hasPrometheus() && promtool !== null;
+const ready = canBackfill();
+const backlog = { alertname: 'Backlog', service: 'cart', severity: 'warning', namespace: 'shop', team: 'platform' };
 
 /** When which alert fired, minutes from the begin. */
-const fired: { labels: Record<string, string>; from: number; to: number }[] = [
+const fired: FiredThen[] = [
   {
     labels: { alertname: 'HighErrorRate', service: 'payment', severity: 'critical', namespace: 'shop' },
     from: 600,
@@ -41,36 +40,16 @@ const fired: { labels: Record<string, string>; from: number; to: number }[] = [
     to: day * 1_440 + 3,
   })),
   // still fires at the end
-  {
-    labels: { alertname: 'Backlog', service: 'cart', severity: 'warning', namespace: 'shop', team: 'platform' },
-    from: 43_000,
-    to: 43_201,
-  },
+  { labels: backlog, from: 43_000, to: 43_201 },
 ];
 
 const scratch = mkdtempSync(join(tmpdir(), 'tocsin-alerts-'));
 let prometheus: RealPrometheus;
 beforeAll(async () => {
   if (!ready) return;
-  const lines = ['# TYPE ALERTS gauge'];
-  for (const { labels, from, to } of fired) {
-    const all = { ...labels, alertstate: 'firing' };
-    const text = Object.entries(all).map(([name, value]) => `${name}="${value}"`);
-    // Its rule fired the day before as well: in the thirty days it is no first.
-    if (labels.alertname === 'Backlog') lines.push(`ALERTS{${text.join(',')}} 1 ${(begin - DAY) / 1_000}`);
-    for (let at = from; at <= to; at += 1) lines.push(`ALERTS{${text.join(',')}} 1 ${(begin + at * MINUTE) / 1_000}`);
-  }
-  writeFileSync(join(scratch, 'alerts.om'), `${lines.join('\n')}\n# EOF\n`);
-  const blocks = join(scratch, 'blocks');
-  execFileSync(promtool!, [
-    'tsdb',
-    'create-blocks-from',
-    'openmetrics',
-    '-q',
-    '--max-block-duration=744h',
-    join(scratch, 'alerts.om'),
-    blocks,
-  ]);
+  // One rule fired the day before as well: in the thirty days it is no first.
+  const before = { labels: backlog, from: -1_440, to: -1_440 };
+  const blocks = alertsBlocks(scratch, begin, [before, ...fired]);
   prometheus = await startPrometheus({
     data: blocks,
     config: { global: { external_labels: { cluster: 'prod-1' } } },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runPolicyTests } from '../../src/cli/policy-test.ts';
@@ -5,13 +6,14 @@ import { folder } from '../fakes/config-tree.ts';
 
 const sample = join(import.meta.dirname, '../../config');
 
-async function run(files: string[], json = false, dir = sample) {
+async function run(files: string[], json = false, dir = sample, junit: string | null = null) {
   const said = { out: '', err: '' };
   const code = await runPolicyTests({
     files,
     dir,
     env: {},
     json,
+    junit,
     out: (text) => {
       said.out += text;
     },
@@ -89,9 +91,74 @@ describe('what can be expected', () => {
     expect(await story(one('Disk'))).toMatchObject({ code: 0 });
     expect(await story(one(''))).toMatchObject({
       code: 1,
-      err: 'Policy tests: tests.yaml\n  FAILED:\n    first, 1m: exp_incidents[0]: exp_verdict: want "notify", got "suppress"\n',
+      err: 'Policy tests: tests.yaml\n  FAILED:\n    tests.yaml:6:91: first, 1m: exp_incidents[0]: exp_verdict: want "notify", got "suppress"\n',
     });
   });
+});
+
+test('what comes and goes, reasons with their policy and end, and each member that is held back', async () => {
+  const { code, err } = await story(
+    `tests:
+  - name: dev comes and goes
+    input_alerts:
+      - { labels: { alertname: Disk, service: cart, severity: low, env: dev }, until: 1m, every: 30m, times: 3 }
+      - { labels: { alertname: Slow, service: checkout, severity: high }, from: 70m }
+    incident_test:
+      - eval_time: 71m
+        exp_incidents:
+          - { exp_alerts: [ { alertname: Disk } ], exp_status: resolved, exp_suppressed: [ { alertname: Disk } ], exp_mode: active }
+          - { exp_alerts: [ { alertname: Disk } ], exp_suppressed: [ { env: dev } ] }
+          - { exp_alerts: [ { alertname: Disk } ], exp_suppressed: [ {} ] }
+          - { exp_alerts: [ { alertname: Slow } ], exp_suppressed: [], exp_verdict: notify }
+      - eval_time: 30s
+        exp_incidents:
+          - { exp_alerts: [ { alertname: Disk } ], exp_reasons: [ { code: noise, policy: dev, until: 24h } ] }
+`,
+  );
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  const differs = await story(`tests:
+  - name: t
+    input_alerts: [ { labels: { alertname: Disk, service: cart, severity: low, env: dev } } ]
+    incident_test:
+      - eval_time: 30s
+        exp_incidents:
+          - exp_alerts: [ {} ]
+            exp_reasons: [ { code: noise, policy: other, until: 1h } ]
+            exp_suppressed: []
+`);
+  expect(differs.err).toContain('tests.yaml:9:');
+  expect(differs.err).toContain('exp_reasons: want noise (other until 1h), got noise (dev until 24h)');
+  expect(differs.err).toMatch(
+    /tests.yaml:10:\d+: t, 30s: exp_incidents\[0\]: exp_suppressed: want none, got \{alertname="Disk"/,
+  );
+});
+
+test('the kill switch lets everything through', async () => {
+  const { code, err } = await story(`tests:
+  - name: all is passed on
+    input_alerts: [ { labels: { alertname: Disk, service: cart, severity: low, env: dev }, from: 5m } ]
+    input_actions: [ { at: 1m, do: kill-switch, by: ana, with: { on: true } } ]
+    incident_test:
+      - eval_time: 6m
+        exp_incidents: [ { exp_alerts: [ {} ], exp_verdict: notify, exp_mode: passthrough, exp_reasons: [kill-switch] } ]
+`);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+});
+
+test('as JUnit XML: a case a test, names as text', async () => {
+  const dir = folder({
+    'tests.yaml': `tests:
+  - name: a <b> & "c"
+    input_alerts: [ { labels: { alertname: A, service: pricing, severity: critical } } ]
+    incident_test: [ { eval_time: 1m, exp_incidents: [] } ]
+`,
+  });
+  const file = join(dir, 'junit.xml');
+  expect((await run([join(dir, 'tests.yaml')], false, sample, file)).code).toBe(1);
+  const text = readFileSync(file, 'utf8');
+  expect(text).toMatch(/<testsuite name="[^"]*tests.yaml" tests="1" failures="1">/);
+  expect(text).toContain('name="a &#60;b&#62; &#38; &#34;c&#34;"');
+  expect(text).toMatch(/<failure message="not expected: incident &#34;A on pricing&#34;/);
 });
 
 describe('what fails', () => {
