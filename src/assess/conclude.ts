@@ -59,8 +59,7 @@ export function conclude(
       why: decided.decision.reasons.map((r) => (r.policy ? `${r.code}: ${r.policy}` : r.code)).join('; '),
     });
   }
-  const released = send && state.heldAt !== null && state.status !== 'resolved';
-  if (released) {
+  if (send && state.heldAt !== null && state.status !== 'resolved') {
     world.out.timeline.push({
       incidentId: state.id,
       at: now,
@@ -99,7 +98,7 @@ export function conclude(
     : null;
   doc.routing.channels = state.told.length > 0 ? state.told.map(targetLabel) : doc.routing.channels;
 
-  settle(world, incident, decided, { told: announced.told, released }, now);
+  settle(world, incident, decided, announced.told, now);
   world.out.decisions.push({
     incidentId: state.id,
     revision: state.revision,
@@ -179,16 +178,10 @@ function handOver(
 
 /**
  * Each change that was in flight gets its verdict: the one that made the message, those it spoke for, those held back. What
- * had been held back and still fires when its incident is released is spoken for by the message now: its verdict is what
- * was done in the end, and the ledger moves with it.
+ * had been held back and still fires when its incident is released, or joins one that somebody was told of, is spoken for by
+ * the message now: its verdict is what was done in the end, and the ledger moves with it.
  */
-function settle(
-  world: World,
-  incident: LiveIncident,
-  decided: Decided,
-  { told, released }: { told: boolean; released: boolean },
-  now: number,
-): void {
+function settle(world: World, incident: LiveIncident, decided: Decided, told: boolean, now: number): void {
   const held = new Map(decided.perAlert.filter((d) => d.suppress !== null).map((d) => [d.key, d]));
   const suppressed = decided.done === 'suppress';
   const { ledger } = world.out;
@@ -222,9 +215,10 @@ function settle(
     }
   }
   incident.pending = [];
-  if (!released) return;
+  if (suppressed || incident.state.status === 'resolved') return;
   for (const alert of incident.members.values()) {
     if (alert.status !== 'firing' || alert.fireVerdict !== 'suppress') continue;
+    world.out.released.push({ source: alert.source, fingerprint: alert.fingerprint });
     const verdict: Verdict = spoken ? 'group' : 'notify';
     spoken = true;
     ledger.suppressed -= 1;

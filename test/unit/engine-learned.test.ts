@@ -319,6 +319,20 @@ describe('what is hardly worth waking anybody for', () => {
     expect(news(joined)).toEqual(['open slack:#shop']);
   });
 
+  test('counts as grouped once it is part of an incident that somebody was told of', () => {
+    const story = lonely();
+    story.at('05:00');
+    story.fire('Slow', { service: 'checkout', severity: 'warning' });
+    const elder = story.incidents().at(-1)!.id;
+    story.fire('Probe', cart);
+    const younger = story.incidents().at(-1)!;
+    expect([younger.decision.verdict, story.record.ledger.suppressed]).toEqual(['suppress', 2]);
+    story.act('merge', younger.id, 'ana', { into: elder });
+    // The one that ended before stays what it was.
+    expect(story.record.ledger).toMatchObject({ suppressed: 1, inFlight: 0 });
+    expect([...story.record.alerts.values()].at(-1)!.fireVerdict).toBe('group');
+  });
+
   test('is told again when people say that it is real, and when they act on it', () => {
     const real = lonely();
     real.fire('Probe', cart);
