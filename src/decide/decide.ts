@@ -297,7 +297,8 @@ function bySender(key: string, { learned, now }: DecideInput): Hold[] {
       ? ''
       : `; Alertmanager has not answered since ${wallText(silence.staleSince, 'UTC')}, so this is what it said then`;
   const text = `Silenced in Alertmanager by ${silence.by} until ${wallText(silence.until, 'UTC')}${said}${stale}`;
-  return [hold('silenced-at-sender', `silence:${silence.id}`, silence.until, text)];
+  const held = hold('silenced-at-sender', 'silence', silence.until, text);
+  return [{ ...held, reason: { ...held.reason, silenceId: silence.id } }];
 }
 
 /** A rise in severity or a new service since the receivers last heard of it. */

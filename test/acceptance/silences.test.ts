@@ -32,7 +32,8 @@ describe.skipIf(!hasAlertmanager)('a silence in a real Alertmanager', () => {
     );
     expect(held.decision.reasons[0]).toMatchObject({
       code: 'silenced-at-sender',
-      policy: `silence:${silenceID}`,
+      policy: 'silence',
+      silenceId: silenceID,
       text: expect.stringMatching(/^Silenced in Alertmanager by test until .+: quiet$/),
     });
     expect(held.nextEscalation).toBeNull();

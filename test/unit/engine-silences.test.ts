@@ -47,7 +47,8 @@ test('what Alertmanager silences after it was sent is held, says by whom and unt
   const { decision } = story.only();
   expect(decision.reasons[0]).toMatchObject({
     code: 'silenced-at-sender',
-    policy: 'silence:s1',
+    policy: 'silence',
+    silenceId: 's1',
     text: 'Silenced in Alertmanager by ana until 2026-11-20 04:01 UTC: disk is being replaced',
   });
   story.at('00:40');
