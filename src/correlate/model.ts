@@ -57,12 +57,14 @@ export const CorrelationModel = z.strictObject({
   split: z.strictObject({ tight: unit, apart: unit, margin: unit }),
   /**
    * Cohesion guard against chaining: the mean affinity that lets an alert (or a cluster of one) join, that merges two
-   * clusters, and the relevance below which a lone re-fire does not go back to an incident that has other alerts.
+   * clusters, the relevance below which a lone re-fire does not go back to an incident that has other alerts, and the
+   * affinity to an alert at the same or a neighbouring service from which nothing further off counts.
    */
   guard: z.strictObject({
     cohesion: unit,
     merge: unit,
     returning: unit,
+    near: unit,
     sample: z.int().min(1),
     maxSpanMs: ms,
     maxSize: z.int().min(2),

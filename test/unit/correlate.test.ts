@@ -97,6 +97,41 @@ describe('correlation', () => {
     expect(s.incident(payment)).not.toBe(s.incident(reports));
   });
 
+  it('keeps two subtrees apart that meet at a common front door which itself is silent', () => {
+    const callers = [
+      ['door', 'a1'],
+      ['a1', 'a2'],
+      ['door', 'b1'],
+      ['b1', 'b2'],
+    ];
+    const graph = buildGraph({
+      edges: callers.map(([caller, callee]) => ({ namespace: 'shop', caller: caller!, callee: callee! })),
+    });
+    const s = story(createCorrelator({ graph, windowMs: 900_000 }, model));
+    const round = (seconds: number, services: string[]): string[] =>
+      services.flatMap((service, i) => [
+        s.fire('LatencyHigh', service, seconds + i * 4, { alert: `t/l/${service}/${seconds}/${i}` }),
+        s.fire('ErrorsHigh', service, seconds + i * 4 + 2, { alert: `t/e/${service}/${seconds}/${i}` }),
+      ]);
+    for (let i = 0; i < 6; i += 1) round(-40_000 + i * 3000, i % 2 ? ['a1', 'a2'] : ['b1', 'b2']);
+    const keys = round(0, ['a2', 'b2', 'a1', 'b1', 'a1', 'b1', 'a1', 'b1']);
+    const of = (service: string): Set<string> =>
+      new Set(keys.filter((key) => key.includes(`/${service}@`)).map(s.incident));
+    expect(of('a1')).toEqual(of('a2'));
+    expect(of('b1')).toEqual(of('b2'));
+    expect(of('a1')).not.toEqual(of('b1'));
+  });
+
+  it('reaches over a silent service to the one that alerts behind it', () => {
+    const s = story();
+    for (let i = 0; i < 4; i += 1) {
+      s.fire('LatencyHigh', 'payment', -30_000 + i * 3000, { alert: `t/p${i}` });
+      s.fire('ErrorsHigh', 'payment', -29_990 + i * 3000, { alert: `t/q${i}` });
+    }
+    const root = s.fire('ErrorsHigh', 'payment', 0);
+    expect(s.incident(s.fire('LatencyHigh', 'frontend', 20))).toBe(s.incident(root));
+  });
+
   it('never lets tenants or clusters meet', () => {
     const s = story();
     const a = s.fire('LatencyHigh', 'payment', 0);

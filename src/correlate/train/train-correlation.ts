@@ -38,6 +38,7 @@ const grid: { path: string[]; values: unknown[] }[] = [
   { path: ['guard', 'cohesion'], values: [0.25, 0.275, 0.3, 0.325, 0.35] },
   { path: ['guard', 'merge'], values: [0.45, 0.5, 0.6, 0.7] },
   { path: ['guard', 'returning'], values: [0.5, 0.65, 0.8] },
+  { path: ['guard', 'near'], values: [0.2, 0.4, 0.6, 0.8] },
 ];
 
 /** A change must be worth this much of the mean F1, or the simpler story (the present value) stays. */
