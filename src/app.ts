@@ -17,6 +17,8 @@ import { createConfigHolder, watchConfig } from './config/watch.ts';
 import { compileContainment } from './domain/containment.ts';
 import { killSwitchInWords } from './domain/kill-switch.ts';
 import type { Topology } from './domain/topology.ts';
+import { createHistorySource } from './enrich/history.ts';
+import { createPrometheusSource } from './enrich/prometheus-source.ts';
 import { followTopology } from './enrich/topology/follow.ts';
 import { createPainter } from './notify/picture/painter.ts';
 import { pictureKeyOf } from './notify/picture/signed-url.ts';
@@ -31,7 +33,7 @@ import { readKillSwitchRow, readLedger } from './store/ledger.ts';
 import { migrate } from './store/migrate.ts';
 import { openPool } from './store/pool.ts';
 import { quarantineBody } from './store/quarantine.ts';
-import { recentDeploys } from './store/read-lists.ts';
+import { readRecent } from './store/recent.ts';
 import { readContainment, readLearnedEdges } from './store/topology.ts';
 import { createLog, type Logger } from './telemetry/log.ts';
 import { createMetrics, mergeMetrics, metricsJson, setConfig, setLedger, watchEventLoop } from './telemetry/metrics.ts';
@@ -182,6 +184,11 @@ export async function createApp(
   }
 
   const painter = createPainter(log);
+  // A dry run asks what the work thread asks; only the anomaly detector stays there, it would hold up answers to webhooks.
+  const analysisSources = [
+    createPrometheusSource({ config: () => holder.current, outbound, metrics, now, graph: () => rules.graph }),
+    createHistorySource(pool),
+  ];
   const api = createApi({
     pool,
     painter,
@@ -191,8 +198,18 @@ export async function createApp(
     config: () => holder.current,
     reload: async (token) => reload({ token }),
     async analyze(body, source) {
-      const [deploys, clusters] = await Promise.all([recentDeploys(pool, now()), readContainment(pool)]);
-      return analyze(body, source, { rules, deploys, containment: compileContainment(clusters), sources: [] }, now());
+      const windowMs = Math.max(rules.windowMs, rules.reopenMs);
+      return analyze(
+        body,
+        source,
+        {
+          rules,
+          containment: compileContainment(await readContainment(pool)),
+          sources: analysisSources,
+          recent: (fingerprints) => readRecent(pool, { now: now(), windowMs, fingerprints }),
+        },
+        now(),
+      );
     },
     metricsText,
     metrics,

@@ -15,7 +15,7 @@ export type ReloadResult = { ok: true; hash: string } | { ok: false; faults: rea
 
 /** What a dry run came to: the body's alerts, each with its `enrichment`, or why the body cannot be used. */
 export type AnalyzeResult =
-  | { ok: true; alerts: readonly unknown[]; quarantined: number }
+  | { ok: true; alerts: readonly unknown[]; quarantined: number; faults: readonly { place: string; reason: string }[] }
   | { ok: false; detail: string };
 
 /** The distance of two alerts of the store with its parts (0..1 each). */

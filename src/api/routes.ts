@@ -395,7 +395,9 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
       answers: { 200: { description: 'Each alert with its `enrichment`', schema: schemas.Analysis }, ...bad },
       handle: async ({ deps, body, who }) => {
         const result = await deps.analyze(body, who ?? 'default');
-        return result.ok ? ok({ alerts: result.alerts, quarantined: result.quarantined }) : problem(400, result.detail);
+        if (!result.ok) return problem(400, result.detail);
+        const { alerts, quarantined, faults } = result;
+        return ok({ alerts, quarantined, faults });
       },
     }),
     endpoint({

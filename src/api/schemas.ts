@@ -450,6 +450,8 @@ export const Analysis = z.object({
     }),
   ),
   quarantined: z.number().int(),
+  /** What could not be used, and where in the body it stands. */
+  faults: z.array(z.object({ place: z.string(), reason: z.string() })),
 });
 
 export const Stored = z.object({

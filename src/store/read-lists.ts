@@ -1,4 +1,3 @@
-import type { Deploy } from '../domain/deploy.ts';
 import type { Reason } from '../domain/reason.ts';
 import { type Db, type DbTime, type Page, type Paging, pageOf } from './read.ts';
 
@@ -193,35 +192,4 @@ export async function listQuarantine(
     [filter.source, filter.shownBytes, paging.after?.[0] ?? null, paging.limit + 1],
   );
   return pageOf(rows, paging.limit);
-}
-
-/** Deploys of the last hour (`now` is epoch ms), as the engine knows them. */
-export async function recentDeploys(db: Db, now: number): Promise<Deploy[]> {
-  const { rows } = await db.query<DeployRow>(
-    `select id, service, version, previous_version, environment, cluster, started_at, finished_at, status, author, commit,
-            url, summary, rollback, sources, '{}'::text[] as position
-       from deploys
-      where started_at > $1
-      order by started_at
-      limit 1000`,
-    [new Date(now - 3_600_000).toISOString()],
-  );
-  const ms = (time: DbTime): number => new Date(time).getTime();
-  return rows.map((row) => ({
-    id: row.id,
-    service: row.service,
-    version: row.version,
-    previousVersion: row.previous_version,
-    environment: row.environment,
-    cluster: row.cluster,
-    startedAt: ms(row.started_at),
-    finishedAt: row.finished_at === null ? null : ms(row.finished_at),
-    status: row.status,
-    author: row.author,
-    commit: row.commit,
-    url: row.url,
-    summary: row.summary,
-    rollback: row.rollback,
-    sources: row.sources,
-  }));
 }

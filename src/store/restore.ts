@@ -45,23 +45,8 @@ export async function readState(client: pg.Client, now: number, lookbackMs: numb
       alerts,
       incidents: incidents.rows,
       memory: memory.rows,
-      links: links.rows.map((row) => ({
-        kind: row.kind,
-        a: row.a,
-        b: row.b,
-        by: row.by,
-        at: row.at.getTime(),
-        incidentId: row.incident_id,
-      })),
-      silences: silences.rows.map((row) => ({
-        id: row.id,
-        incidentId: row.incident_id,
-        alerts: row.alerts,
-        until: row.until.getTime(),
-        by: row.by,
-        at: row.at.getTime(),
-        text: row.text,
-      })),
+      links: links.rows.map(linkOf),
+      silences: silences.rows.map(silenceOf),
       heartbeats: heartbeats.rows.map((row) => ({
         key: row.key,
         name: row.name,
@@ -82,7 +67,7 @@ export async function readState(client: pg.Client, now: number, lookbackMs: numb
 }
 
 /** Steps from name to name along the index instead of reading every episode: 1 ms for 200 rules, whatever their history. */
-const distinctRules = `
+export const distinctRules = `
 with recursive rule (alertname) as (
   (select alertname from alerts order by alertname limit 1)
   union all
@@ -111,6 +96,27 @@ async function readAlerts(client: pg.Client, since: string): Promise<Alert[]> {
   await client.query('close restored');
   return alerts;
 }
+
+/** A row of `links` as the engine knows it. */
+export const linkOf = (row: pg.QueryResultRow): Restored['links'][number] => ({
+  kind: row.kind,
+  a: row.a,
+  b: row.b,
+  by: row.by,
+  at: row.at.getTime(),
+  incidentId: row.incident_id,
+});
+
+/** A row of `silences` as the engine knows it. */
+export const silenceOf = (row: pg.QueryResultRow): Restored['silences'][number] => ({
+  id: row.id,
+  incidentId: row.incident_id,
+  alerts: row.alerts,
+  until: row.until.getTime(),
+  by: row.by,
+  at: row.at.getTime(),
+  text: row.text,
+});
 
 /** A row of `alerts` as the engine knows it. */
 export const alertOf = (row: pg.QueryResultRow): Alert => ({

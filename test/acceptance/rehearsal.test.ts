@@ -119,6 +119,22 @@ test.skipIf(!canBackfill())(
     });
     expect(await tocsinOf('check', '--config', next)).toMatchObject({ code: 0 });
 
+    // What would the service make of such an alert now? Asked without any of it being kept.
+    const dry = await tocsin.post('/api/v1/analyze', webhook([firing(outage)]));
+    expect(dry.status).toBe(200);
+    const enrichment = {
+      analysis: { joins: null },
+      businessImpact: {},
+      routing: { primaryTeam: 'payments' },
+      suppress: {},
+    };
+    expect(dry.body).toMatchObject({
+      quarantined: 0,
+      alerts: [{ enrichment: { ...enrichment, priority: expect.any(Number) } }],
+    });
+    expect((await tocsin.settled()).received).toBe(0);
+    expect(await tocsin.incidents()).toEqual([]);
+
     // She connects it. The first night it is told: a rule that never fired is a floor, and the old tree holds nothing.
     const night = () => firing(nightly, { startsAt: new Date().toISOString() });
     const first = night();

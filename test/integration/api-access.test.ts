@@ -141,9 +141,18 @@ describe('without tokens, on loopback', () => {
   });
 
   test('a dry run hands the body over and answers each alert with its enrichment', async () => {
-    api.replies.analyze = { ok: true, alerts: [{ fingerprint: 'a', enrichment: { priority: 1 } }], quarantined: 0 };
+    api.replies.analyze = {
+      ok: true,
+      alerts: [{ fingerprint: 'a', enrichment: { priority: 1 } }],
+      quarantined: 0,
+      faults: [],
+    };
     const fine = await api.post('/api/v1/analyze', { alerts: [{}] });
-    expect(fine.body).toEqual({ alerts: [{ fingerprint: 'a', enrichment: { priority: 1 } }], quarantined: 0 });
+    expect(fine.body).toEqual({
+      alerts: [{ fingerprint: 'a', enrichment: { priority: 1 } }],
+      quarantined: 0,
+      faults: [],
+    });
     expect(api.analyzed).toEqual([{ body: { alerts: [{}] }, source: 'default' }]);
     api.replies.analyze = { ok: false, detail: 'The body has no array of alerts.' };
     expect((await api.post('/api/v1/analyze', {})).body.detail).toBe('The body has no array of alerts.');

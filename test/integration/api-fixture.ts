@@ -54,7 +54,7 @@ export async function startApi(
   const live = createLive(db.pool, quiet);
   const checks: HealthCheck[] = [];
   const replies: ApiFixture['replies'] = {
-    analyze: { ok: true, alerts: [], quarantined: 0 },
+    analyze: { ok: true, alerts: [], quarantined: 0, faults: [] },
     reload: { ok: true, hash: 'new' },
   };
   const analyzed: ApiFixture['analyzed'] = [];
