@@ -176,7 +176,8 @@ function judge(
   const matched = suppression.matched(alert.labels);
   if (matched.floor) return { key, mode, holds: [], firm: [], floor: matched.floor };
 
-  const byHand = [...incidentHolds, ...(silenced.get(key) ?? []), ...bySender(key, input)];
+  const [silence, sent] = [silenced.get(key), bySender(key, input)];
+  const byHand = silence || sent.length > 0 ? [...incidentHolds, ...(silence ?? []), ...sent] : incidentHolds;
   const floor = builtInFloor(alert, input);
   const byPolicy: Hold[] = [];
   // A passthrough decides nothing. Of the built-in floors only the critical one yields to a policy that names it.
@@ -287,10 +288,12 @@ function silencedAlerts({ silences, now }: DecideInput): Map<string, [Hold]> {
   return found;
 }
 
+const nobody: readonly Hold[] = [];
+
 /** A silence set in the sender's Alertmanager, which is a person's too. */
-function bySender(key: string, { learned, now }: DecideInput): Hold[] {
+function bySender(key: string, { learned, now }: DecideInput): readonly Hold[] {
   const silence = learned.senderSilences[key];
-  if (!silence || silence.until <= now) return [];
+  if (!silence || silence.until <= now) return nobody;
   const said = silence.comment ? `: ${silence.comment}` : '';
   const stale =
     silence.staleSince === null
