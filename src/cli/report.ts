@@ -163,6 +163,8 @@ function accountOf(held: HeldIncident[], to: number, told: { incidents: number; 
     pages,
     actedOn: held.filter((one) => one.actedOn).length,
     saidShouldHavePaged: held.filter((one) => one.said.shouldHavePaged > 0).length,
+    /** They outlasted the hold, got worse or reached more. */
+    letThroughLater: held.filter((one) => one.released).length,
     wouldHavePaged: told && Math.max(0, told.incidents - held.length),
     pagesInstead: told && { would: Math.max(0, told.pages - pages), were: told.pages },
     policies: policies.sort((a, b) => b.incidents - a.incidents || (a.policy < b.policy ? -1 : 1)),
@@ -274,10 +276,10 @@ function inWords(all: Report, format: 'text' | 'md'): string {
     );
   }
   if (all.heldBack.incidents > 0) {
-    const { incidents, actedOn, saidShouldHavePaged } = all.heldBack;
+    const { incidents, actedOn, saidShouldHavePaged, letThroughLater } = all.heldBack;
     lines.push(
       ...head('What was held back'),
-      `${incidents} incidents were held back. Somebody acted on ${actedOn} of them all the same, and people said of ${saidShouldHavePaged} that they should have paged. The most doubtful first:`,
+      `${incidents} incidents were held back at first, ${letThroughLater} of them let through later. Somebody acted on ${actedOn} of them all the same, and people said of ${saidShouldHavePaged} that they should have paged. The most doubtful first:`,
       ...account(all.heldBack, format, table),
     );
   }
