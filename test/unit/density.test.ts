@@ -131,6 +131,22 @@ describe('density clustering', () => {
     );
   });
 
+  it('misses none either once places have emptied and filled again', () => {
+    fc.assert(
+      fc.property(seeds, (seed) => {
+        const { points, correlator } = randomInput(seed, 120, 2);
+        incidentsOf(points.slice(0, 60), correlator);
+        correlator.expire(points[0]!.at + 30 * 86_400_000);
+        const rest = points.slice(60);
+        incidentsOf(rest, correlator, (i, nearest) => {
+          const all = rest.slice(0, i).map((other) => correlator.distance(rest[i]!, other).distance);
+          expect(nearest.length).toBe(Math.min(5, all.filter((d) => d <= 0.7).length));
+        });
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   it('finds the same clusters with the budget of looks that the product runs with', () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const all = randomInput(seed, 300, 2);
