@@ -45,7 +45,7 @@ export type Flapping = {
 export type FlapRule = { window: number; enter: number; leave: number };
 
 /** The rules of an incident that was held back, for what people say of it later: the digest comes the next morning. */
-type Held = { slot: number; id: string; places: string[] };
+type Held = { turn: number; id: string; places: string[] };
 
 type Flap = { readonly key: string; changes: number[]; since: number | null; toldAt: number | null };
 
@@ -80,7 +80,7 @@ export function createHabits() {
   const changedFlaps = new Set<string>();
   const heldBack = new Map<string, Held>();
   const bySlot = new Map<number, Held>();
-  let nextSlot = 0;
+  let nextTurn = 0;
   const changedHeld = new Set<Held>();
   const labels = new Map<string, { kind: 'real' | 'noise'; places: string[] }>();
   /** Where nobody ever acts in Tocsin, that nobody acts on a rule says nothing of the rule. */
@@ -127,9 +127,10 @@ export function createHabits() {
   }
 
   function keep(held: Held): void {
-    const before = bySlot.get(held.slot);
+    const slot = held.turn % HELD_KEPT;
+    const before = bySlot.get(slot);
     if (before) heldBack.delete(before.id);
-    bySlot.set(held.slot, held);
+    bySlot.set(slot, held);
     heldBack.set(held.id, held);
   }
 
@@ -167,8 +168,8 @@ export function createHabits() {
     /** An incident with these rules is held back, or would be. */
     heldBack(id: string, places: readonly RulePlace[]): void {
       if (heldBack.has(id)) return;
-      const held = { slot: nextSlot, id, places: places.map(keyOf) };
-      nextSlot = (nextSlot + 1) % HELD_KEPT;
+      const held = { turn: nextTurn, id, places: places.map(keyOf) };
+      nextTurn += 1;
       keep(held);
       changedHeld.add(held);
     },
@@ -229,8 +230,7 @@ export function createHabits() {
         const doc = flap ? { changes: flap.changes, since: flap.since, toldAt: flap.toldAt } : { changes: [] };
         records.push({ scope: 'flap', key, doc });
       }
-      for (const { slot, ...doc } of changedHeld)
-        records.push({ scope: 'held', key: String(slot), doc: { ...doc, next: nextSlot } });
+      for (const held of changedHeld) records.push({ scope: 'held', key: String(held.turn % HELD_KEPT), doc: held });
       changedHeld.clear();
       changedRules.clear();
       changedFlaps.clear();
@@ -240,7 +240,7 @@ export function createHabits() {
     },
     load(records: readonly MemoryRecord[]): void {
       for (const { scope, key, doc } of records) {
-        const saved = doc as Record<string, unknown>;
+        const saved = (doc ?? {}) as Record<string, unknown>;
         const n = (name: string): number => (Number.isFinite(saved[name]) ? Number(saved[name]) : 0);
         const time = (name: string): number | null => (Number.isFinite(saved[name]) ? Number(saved[name]) : null);
         if (scope === 'habit') {
@@ -248,8 +248,8 @@ export function createHabits() {
           for (const name of [...counted, 'at'] as const) habit[name] = n(name);
         }
         if (scope === 'held' && typeof saved.id === 'string' && Array.isArray(saved.places)) {
-          keep({ slot: Number(key), id: saved.id, places: saved.places.map(String) });
-          nextSlot = Math.max(nextSlot, n('next'));
+          keep({ turn: n('turn'), id: saved.id, places: saved.places.map(String) });
+          nextTurn = Math.max(nextTurn, n('turn') + 1);
         }
         if (scope === 'flap') {
           const changes = Array.isArray(saved.changes) ? saved.changes.filter((at) => Number.isFinite(at)) : [];
