@@ -31,7 +31,7 @@ const places: readonly Place[] = [
   { table: 'suppressed', key: ['source', 'fingerprint', 'starts_at'], json: ['reasons'] },
   { table: 'deploys', key: ['id'], names: ['author'], texts: ['summary'] },
   { table: 'correlation_memory', key: ['scope', 'key'], json: ['doc'], where: "scope = 'silences'" },
-  { table: 'deliveries', key: ['id'], bodies: ['body'], where: "kind in ('action', 'deploy')" },
+  { table: 'deliveries', key: ['id'], bodies: ['body'], where: "kind in ('action', 'deploy', 'poll')" },
 ];
 
 /** Members that hold a name and nothing else; in every other member only those of `SENTENCES` are looked through. */
@@ -102,6 +102,8 @@ async function isPerson(client: pg.Client, name: string): Promise<boolean> {
          or exists (select from silences where by = $1) or exists (select from links where by = $1)
          or exists (select from deploys where author = $1) or exists (select from audit_log where who = $1)
          or exists (select from audit_private where value = $1 and ref = owner)
+         or exists (select from correlation_memory m, jsonb_array_elements(m.doc -> 'silences') s
+                    where m.scope = 'silences' and s ->> 'by' = $1)
          or exists (select from incidents where $1 in (state ->> 'acknowledgedBy', state ->> 'resolvedBy',
                                                       state #>> '{assignee,person}')) as known`,
     [name],

@@ -24,7 +24,9 @@ beforeAll(async () => {
   database = await withDatabase();
 }, 60_000);
 afterAll(() => database.close());
-beforeEach(() => database.pool.query('truncate audit_log, audit_private, settings, incidents, timeline, feedback'));
+beforeEach(() =>
+  database.pool.query('truncate audit_log, audit_private, settings, incidents, timeline, feedback, correlation_memory'),
+);
 
 const deed = (n: number, who: string, after: unknown = {}): AuditRecord => ({
   at: now + n,
@@ -133,6 +135,9 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
   await pool.query(
     `insert into feedback (incident_id, at, by, kind, key, first_at) values ('i1', now(), 'ana', 'noise', '4f2c', now())`,
   );
+  await pool.query(`insert into correlation_memory (scope, key, doc) values ('silences', 'main', $1)`, [
+    { polledAt: 1, silences: [{ id: 's', match: [], until: 2, by: 'ana', comment: 'ana was here' }] },
+  ]);
   // an owner holds the shard, as the service does
   const session = (await openShard({ url: database.url, name: 'default', log: quiet, auditKey: key }))!;
   let lost = false;
@@ -148,10 +153,10 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
     () => 'the owner still has the shard, and the name in its memory',
   );
   const { pseudonym } = erased;
-  expect(erased.rows).toEqual({ incidents: 1, timeline: 1, feedback: 1 });
+  expect(erased.rows).toEqual({ incidents: 1, timeline: 1, feedback: 1, correlation_memory: 1 });
 
   const all: unknown[] = [];
-  for (const table of ['incidents', 'timeline', 'feedback', 'audit_log', 'audit_private'])
+  for (const table of ['incidents', 'timeline', 'feedback', 'audit_log', 'audit_private', 'correlation_memory'])
     all.push((await pool.query(`select * from ${table}`)).rows);
   // the service of that name and the words that only contain it stay
   expect(JSON.stringify(all).match(/\bana\b/g)).toEqual(['ana']);
