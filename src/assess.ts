@@ -60,7 +60,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
   });
   const causes = rankCauses(
     {
-      alerts: ranked.map((a) => ({ ...pointOf(a), status: a.status })),
+      alerts: ranked.map((a) => ({ ...pointOf(a), status: a.status, relevance: world.relevance(a).relevance })),
       graph,
       deploys: [...world.deploys, ...facts.deploys],
       serviceMetrics: facts.serviceMetrics,

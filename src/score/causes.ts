@@ -9,8 +9,8 @@ import type { Place, Precedence } from './causes/lags.ts';
 import { type CausesModel, type CausesWeights, signalNames } from './causes/model.ts';
 import { type Candidate, candidatesOf } from './causes/signals.ts';
 
-/** An alert of the incident; `anomaly` 0..1 is how far its own series left the expected range, when known. */
-export type CauseAlert = Point & { status: 'firing' | 'resolved'; anomaly?: number };
+/** An alert of the incident; `relevance` is the probability that its rule speaks of faults, as far as that is learned. */
+export type CauseAlert = Point & { status: 'firing' | 'resolved'; relevance?: number };
 
 /** Everything ranking may look at. Times are epoch ms. */
 export type CausesInput = {

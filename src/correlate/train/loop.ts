@@ -148,7 +148,7 @@ export function correlateStream(
       open.set(incident.id, incident);
     }
     correlator.assigned(point, incident.id);
-    incident.members.set(episode.id, { ...point, status: 'firing' });
+    incident.members.set(episode.id, { ...point, status: 'firing', relevance: correlator.relevance(point).relevance });
     incident.firing.add(episode.id);
     incident.lastChangeAt = at;
     incident.resolvedAt = null;

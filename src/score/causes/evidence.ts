@@ -36,11 +36,12 @@ function aboutAlerts(c: Candidate, { alerts }: CausesInput): Line[] {
       'resource',
     );
   add('by its name it only stands before another service', 'proxy');
-  if (signals.silent > 0 && c.alerts.length + c.calledIn.length === 0) {
+  if (signals.silent > 0) {
     const seen = c.anomalies.length > 0 ? 'only its metrics show trouble' : 'only services around it do';
     add(`${service} has no alert of its own, ${seen}`, 'silent');
-    add('it calls more others than most services without an alert', 'silentReach');
   }
+  add('it calls more others than most services without an alert', 'silentReach');
+  add('the rules of its alerts mostly fire with no fault around', 'doubt');
   // Of a lone alert everything below is true and says nothing.
   if (alerts.length < 2 && c.alerts.length > 0) return lines;
   if (c.calledIn.length > 0 && signals.calledBySymptoms >= 0) {

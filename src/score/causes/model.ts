@@ -17,6 +17,7 @@ export const signalNames = [
   'sharedCallee',
   'proxy',
   'leads',
+  'doubt',
   'deploy',
   'metricLatency',
   'metricErrors',

@@ -1,6 +1,7 @@
 import type { ServiceGraph } from '../../correlate/types.ts';
 import type { Deploy } from '../../domain/deploy.ts';
 import type { CauseAlert, CausesInput } from '../causes.ts';
+import type { Precedence } from './lags.ts';
 import { type Anomaly, addMetrics, metricSignals } from './metric-signals.ts';
 import { type CausesModel, type Signals, signalNames } from './model.ts';
 import { isProxy, withProxies } from './proxies.ts';
@@ -41,6 +42,13 @@ const mostCalls = 2000;
 
 const keyOf = (namespace: string | null, service: string): string => `${namespace ?? ''}\n${service}`;
 
+/** A rule nobody knows yet is believed; one known for noise is not. */
+const unknownRelevance = 0.5;
+/** 0..1: how far an alert is believed. */
+const trust = ({ relevance }: CauseAlert): number => Math.min(1, (relevance ?? unknownRelevance) / unknownRelevance);
+/** A resource alert on a service that shows nothing else, though others above do, counts this much. */
+const unconfirmed = 0.5;
+
 /** The kind of trouble by the words of name and summary; a rule with none of the words is `other`. */
 export function kindOf(alert: Pick<CauseAlert, 'alertname' | 'summary'>, model: CausesModel): AlertKind {
   const text = `${alert.alertname} ${alert.summary ?? ''}`.toLowerCase();
@@ -62,7 +70,6 @@ export function candidatesOf(
     ...given.alerts.flatMap(({ service, namespace }) => (service === null ? [] : [{ service, namespace }])),
     ...given.serviceMetrics,
   ]);
-  const input = { ...given, graph };
   const found = new Map<string, Candidate>();
   const named = (namespace: string | null, service: string): Candidate => {
     const key = keyOf(namespace, service);
@@ -88,6 +95,7 @@ export function candidatesOf(
   const add = (namespace: string | null, service: string): Candidate | null =>
     found.size < candidateLimit ? named(namespace, service) : (found.get(keyOf(namespace, service)) ?? null);
 
+  const input = { ...given, graph };
   for (const alert of input.alerts) {
     if (alert.service !== null) add(alert.namespace, alert.service)?.alerts.push(alert);
     if (alert.destination !== null && alert.destination !== alert.service) {
@@ -195,10 +203,12 @@ function alertSignals(c: Candidate, view: View, input: CausesInput): void {
   const kinds = c.alerts.map((a) => view.kinds.get(a) ?? 'other');
   const out = c.alerts.filter((a) => a.destination !== null && a.destination !== a.service).length;
 
-  // A lone resource alert beside the story proves nothing: it counts when its service is part of the story otherwise.
-  const supported =
-    above.length > 0 || c.calledIn.length > 0 || kinds.some((k) => k !== 'resource') || view.mentioned.length === 1;
-  signals.resource = kinds.includes('resource') && supported ? 1 : 0;
+  // A lone resource alert beside the story proves nothing; it counts as far as its service is part of the story otherwise.
+  const shown = c.calledIn.length > 0 || kinds.some((k) => k !== 'resource') || view.mentioned.length === 1;
+  const confirmed = shown ? 1 : above.length > 0 ? unconfirmed : 0;
+  signals.resource = c.resourceAlert ? trust(c.resourceAlert) * confirmed : 0;
+  const believed = [...c.alerts, ...c.calledIn].reduce((max, a) => Math.max(max, trust(a)), 0);
+  signals.doubt = named ? 1 - believed : 0;
   signals.calledBySymptoms = view.calls > 0 ? (c.calledIn.length - out) / view.calls : 0;
   signals.depth = others > 0 ? (above.length - below.length) / others : 0;
   signals.ruleDepth = ruleDepth(c, view);
@@ -211,7 +221,8 @@ function alertSignals(c: Candidate, view: View, input: CausesInput): void {
   signals.errors = view.errors > 0 && kinds.includes('errors') ? 1 : 0;
   signals.trafficOnly = kinds.length > 0 && c.calledIn.length === 0 && kinds.every((k) => k === 'traffic') ? 1 : 0;
   signals.commonCaller = commonCaller(c, view, input.graph);
-  signals.silent = named ? 0 : 1;
+  const silent = !named && !fronted(c, view, input.graph);
+  signals.silent = silent ? 1 : 0;
   if (!named && view.widest > 0) signals.silentReach = input.graph.callees(c.service, c.namespace).length / view.widest;
   signals.sharedCallee = !named && view.symptomatic.length > 1 && above.length === view.symptomatic.length ? 1 : 0;
   signals.proxy = isProxy(c.service) ? 1 : 0;
@@ -272,6 +283,13 @@ function passedOn(c: Candidate, view: View, graph: ServiceGraph): number {
   }
   return alerting ? -1 : 0;
 }
+
+/** Whether a proxy that stands before it alerts, which is as good as an alert of its own. */
+const fronted = (c: Candidate, { rulesOf }: View, graph: ServiceGraph): boolean =>
+  graph
+    .callers(c.service, c.namespace)
+    .slice(0, mostNeighbours)
+    .some((caller) => isProxy(caller) && (rulesOf.get(keyOf(c.namespace, caller))?.size ?? 0) > 0);
 
 /** Share of a rule's services that this one calls directly, when there are two or more: siblings fail through their caller. */
 function commonCaller(c: Candidate, view: View, graph: ServiceGraph): number {
