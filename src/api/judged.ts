@@ -99,6 +99,14 @@ export function explainPolicies(judged: Judged | null, alert: AlertRow) {
         ? `Policy ${one.policy} matches it (${one.by}), but held nothing at ${rfc(now)}.`
         : `Policy ${one.policy} matches it (${one.by}) and speaks for holding it back until ${one.until}.`,
     );
+  const { learning } = suppression.matched(alert.labels);
+  if (learning.actionability) {
+    const { worth } = weigh(judged.weights, judged.policy);
+    const { threshold, firings } = learning.actionability;
+    text.push(
+      `The incident is worth ${worth.value} to wake somebody for; below ${threshold} it may be held back, once its rule began more than ${firings} incidents (so far ${worth.seen}).`,
+    );
+  }
   for (const one of missed.slice(0, MISSES_SHOWN))
     text.push(`Policy ${one.policy} does not match: ${notHeld(one.matcher, alert)}.`);
   const others = suppression.entries.length - matched.length - Math.min(missed.length, MISSES_SHOWN);

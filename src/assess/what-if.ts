@@ -1,5 +1,5 @@
 import type { Policy } from '../decide/policy.ts';
-import type { HoldingPolicy, SuppressionPolicy } from '../decide/suppression.ts';
+import type { HoldingPolicy, Learning, SuppressionPolicy } from '../decide/suppression.ts';
 import type { Labels } from '../domain/alert.ts';
 import type { Mode } from '../domain/incident.ts';
 import { type Severity, severities, severityRank } from '../domain/severity.ts';
@@ -115,7 +115,11 @@ function facts(was: Weights, policy: Policy): Fact[] {
     { fact: 'owner', changes: owners(was, policy) },
     { fact: 'mode', changes: modes(policy.suppression), only: ['verdict'] },
     { fact: 'policy', changes: withoutPolicy(was, policy.suppression), only: ['verdict'] },
+    { fact: 'learned', changes: withoutLearning(was, policy.suppression), only: ['verdict'] },
+    { fact: 'threshold', changes: otherThresholds(was, policy), only: ['verdict'] },
+    { fact: 'budget', changes: otherBudgets(was, policy), only: ['verdict'] },
     { fact: 'label', changes: nearMisses(was, policy.suppression), only: ['verdict'] },
+    { fact: 'duration', changes: stillFiring(was, policy), only: ['verdict'] },
     { fact: 'time', changes: otherTimes(was, policy.suppression), only: ['verdict'] },
     { fact: 'person', changes: byHand(decide), only: ['verdict'] },
     { fact: 'impact', changes: otherImpacts(was) },
@@ -239,6 +243,68 @@ function withoutPolicy(was: Weights, suppression: SuppressionPolicy): Change[] {
   return changes;
 }
 
+/** The rules that act on what was learned, each turned off; and what was learned, each not so. */
+function withoutLearning({ decide }: Weights, suppression: SuppressionPolicy): Change[] {
+  const changes: Change[] = (['actionability', 'transient', 'flapping', 'symptoms'] as const).map((name) => ({
+    text: `the rule ${name} were off`,
+    policy: { suppression: learning(suppression, (rules) => ({ ...rules, [name]: null })) },
+  }));
+  const { learned } = decide;
+  const unlearned = (text: string, some: Partial<typeof learned>) =>
+    changes.push(withFacts(decide, text, { learned: { ...learned, ...some } }));
+  if (learned.symptomOf) unlearned(`it were no symptom of incident ${learned.symptomOf.number}`, { symptomOf: null });
+  if (Object.keys(learned.flapping).length > 0) unlearned('it did not come and go', { flapping: {} });
+  return changes;
+}
+
+const learning = (suppression: SuppressionPolicy, change: (rules: Learning) => Learning): SuppressionPolicy => ({
+  ...suppression,
+  matched: (labels) => {
+    const all = suppression.matched(labels);
+    return { ...all, learning: change(all.learning) };
+  },
+});
+
+/** The threshold of actionability on the other side of what this incident is worth. */
+function otherThresholds(was: Weights, policy: Policy): Change[] {
+  const first = was.decide.alerts[0];
+  const rule = first && policy.suppression.matched(first.labels).learning.actionability;
+  if (!rule) return [];
+  const { value } = weigh(was, policy).worth;
+  // Thresholds are written with two digits; below it is held, at it it is told.
+  const threshold = value < rule.threshold ? Math.floor(value * 100) / 100 : Math.floor(value * 100) / 100 + 0.01;
+  if (threshold > 1) return [];
+  const text = `the threshold of actionability were ${threshold.toFixed(2)} instead of ${rule.threshold} (it is worth ${value.toFixed(2)})`;
+  const moved = (one: Learning): Learning =>
+    one.actionability === null ? one : { ...one, actionability: { ...one.actionability, threshold } };
+  return [{ text, policy: { suppression: learning(policy.suppression, moved) } }];
+}
+
+/** The team's hour the other way round: used up, or not. */
+function otherBudgets(was: Weights, policy: Policy): Change[] {
+  const { decide } = was;
+  const { routed, decided } = weigh(was, policy);
+  const team = routed.primaryTeam;
+  const limit = policy.suppression.budgetOf(team);
+  if (limit === null) return [];
+  const hour = (text: string, opened: number) => {
+    const until = decide.learned.budgets[team]?.until ?? decide.now + 2 * HALF_HOUR;
+    const budgets = { ...decide.learned.budgets, [team]: { opened, until, side: null } };
+    return withFacts(decide, text, { learned: { ...decide.learned, budgets } });
+  };
+  return decided.budget === 'held'
+    ? [hour(`${team} had not had its ${limit.perHour} new messages of the hour yet`, 0)]
+    : [hour(`${team} had had its ${limit.perHour} new messages of the hour already`, limit.perHour)];
+}
+
+/** What is held back notifies once it has fired for long enough. */
+function stillFiring(was: Weights, policy: Policy): Change[] {
+  const { expiresAt, done, decision } = weigh(was, policy).decided;
+  if (expiresAt === null || (done === 'notify' && decision.verdict === 'notify')) return [];
+  const text = `it still fired at ${new Date(expiresAt).toISOString().slice(0, 16)}Z`;
+  return [withFacts(was.decide, text, { now: expiresAt })];
+}
+
 /** Policies that one label kept from matching: the label as the policy wants it. */
 function nearMisses(was: Weights, suppression: SuppressionPolicy): Change[] {
   const all = labelsOf(was);
@@ -292,6 +358,10 @@ function byHand(decide: Weights['decide']): Change[] {
   if (decide.snoozedUntil !== null) changes.push(withFacts(decide, 'nobody had snoozed it', { snoozedUntil: null }));
   if (decide.silencedUntil !== null || decide.silences.length > 0)
     changes.push(withFacts(decide, 'nobody had silenced it', { silencedUntil: null, silences: [] }));
+  if (Object.keys(decide.learned.senderSilences).length > 0) {
+    const learned = { ...decide.learned, senderSilences: {} };
+    changes.push(withFacts(decide, 'nobody had silenced it in Alertmanager', { learned }));
+  }
   return changes;
 }
 
