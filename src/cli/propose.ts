@@ -52,7 +52,11 @@ export async function runPropose(options: Options): Promise<number> {
   const shown = tried ?? proposals.map((one): Tried => ({ ...one, effect: null }));
   const from = new Date(period.from).toISOString();
   const to = new Date(period.to).toISOString();
-  out(json ? `${JSON.stringify({ from, to, items: shown }, null, 2)}\n` : inWords(shown, from, to));
+  out(
+    json
+      ? `${JSON.stringify({ from, to, items: shown }, null, 2)}\n`
+      : inWords(shown, { from, to, asked: asked.from, dir: config.dir }),
+  );
   return 0;
 }
 
@@ -113,7 +117,10 @@ export function withProposal(config: Config, proposal: Proposal): Config {
   }
 }
 
-function inWords(proposals: Tried[], from: string, to: string): string {
+function inWords(
+  proposals: Tried[],
+  { from, to, asked, dir }: { from: string; to: string; asked: string; dir: string },
+): string {
   const period = `${from.slice(0, 16)}Z to ${to.slice(0, 16)}Z`;
   if (proposals.length === 0)
     return `Nothing to propose from ${period}: what people said is too little, or they disagree, or the config does it already.\n`;
@@ -132,7 +139,7 @@ function inWords(proposals: Tried[], from: string, to: string): string {
     '',
     'To apply one: copy the config folder, paste the lines, then',
     '  tocsin check --config COPY',
-    '  tocsin diff --from 30d --config CONFIG --config COPY',
+    `  tocsin diff --from ${asked} --config ${dir} --config COPY`,
     'and put the copy into force as you do with any change (a reload picks it up; the audit trail records it).',
     '',
   );

@@ -55,7 +55,7 @@ with said as materialized (
 ), fates as (
   select n.rule, n.service, count(*)::int as incidents,
          count(*) filter (where exists (
-           select from notifications m where m.incident_id = i.id and m.kind = 'open' and m.channel <> 'log'))::int as paged,
+           select from notifications m where m.incident_id = i.id and m.kind = 'open' and m.state <> 'failed'))::int as paged,
          count(*) filter (where not exists (select from said s where s.id = i.id and s.kind = 'noise')
            and (i.acknowledged_at is not null or i.state ->> 'resolvedBy' is not null or exists (
              select from timeline t where t.incident_id = i.id and t.by is not null and t.kind = any ($3))))::int as acted,
