@@ -21,9 +21,9 @@ export type Tuning = {
   spots: number;
 };
 
-const defaults: Tuning = { learn: true, guard: true, looks: 256, perCell: 3, spots: 128 };
+const defaults: Tuning = { learn: true, guard: true, looks: 256, perCell: 2, spots: 128 };
 /** Looks spent on learning who had company: in a crowd everyone has. */
-const companyLooks = 128;
+const companyLooks = 64;
 /** So many of one list with company already, and the rest of it has, too. */
 const enoughAccompanied = 3;
 /** Looks spent on learning how far apart connected onsets are; with the few onsets of a minute that count it stays cheap. */
