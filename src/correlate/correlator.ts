@@ -21,7 +21,7 @@ export type Tuning = {
   spots: number;
 };
 
-const defaults: Tuning = { learn: true, guard: true, looks: 256, perCell: 2, spots: 128 };
+const defaults: Tuning = { learn: true, guard: true, looks: 256, perCell: 3, spots: 128 };
 /** Looks spent on learning who had company: in a crowd everyone has. */
 const companyLooks = 64;
 /** So many of one list with company already, and the rest of it has, too. */
