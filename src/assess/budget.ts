@@ -8,7 +8,7 @@ import type { Rules } from '../rules.ts';
 export function hourDue(world: World): number | null {
   let next: number | null = null;
   for (const { until, held } of world.budgets.values())
-    if (held.length > 0 && (next === null || until < next)) next = until;
+    if (held.size > 0 && (next === null || until < next)) next = until;
   return next;
 }
 
@@ -20,8 +20,8 @@ export function closeHours(world: World, rules: Rules, now: number): void {
   for (const [team, hour] of world.budgets) {
     if (hour.until > now) continue;
     world.budgets.delete(team);
-    world.out.memory.push({ scope: 'budget', key: team, doc: { until: hour.until, opened: [], held: [] } });
-    const items = hour.held.flatMap((id) => {
+    world.out.memory.push({ scope: 'budget', key: team, doc: { until: hour.until, opened: [], held: [], more: 0 } });
+    const items = [...hour.held].flatMap((id) => {
       const incident = world.incidents.get(id);
       // Told meanwhile: it became worse, or the mode sends everything.
       return incident && incident.state.firstNotifiedAt === null ? [incident] : [];
@@ -35,7 +35,7 @@ export function closeHours(world: World, rules: Rules, now: number): void {
       from: hour.until - HOUR,
       to: hour.until,
       items: items.map(itemOf),
-      total: items.length,
+      total: items.length + hour.more,
     };
     const { targets } = targetsOf({ team }, ['slack', 'email'], rules.policy.routing.addresses);
     const key = new Date(hour.until).toISOString();

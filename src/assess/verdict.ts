@@ -6,7 +6,7 @@ import type { FeedbackRecord, MemoryRecord } from '../domain/effects.ts';
 import type { RootCause } from '../domain/incident.ts';
 import { questionOf } from '../domain/label.ts';
 import { severityRank, worse } from '../domain/severity.ts';
-import type { LiveIncident, World } from '../domain/world.ts';
+import type { LiveIncident, TeamHour, World } from '../domain/world.ts';
 import { type Policy, snooze, unsnooze } from '../escalate/plan.ts';
 import type { Rules } from '../rules.ts';
 import type { RuleWorth, WorthFacts } from '../score/actionability.ts';
@@ -168,12 +168,9 @@ function learnedOf(
   const budgets: Record<string, BudgetHour> = {};
   for (const [team, hour] of world.budgets) {
     if (hour.until <= now) continue;
-    const side = hour.opened.includes(incident.state.id)
-      ? 'counted'
-      : hour.held.includes(incident.state.id)
-        ? 'held'
-        : null;
-    budgets[team] = { opened: hour.opened.length, until: hour.until, side };
+    const { id } = incident.state;
+    const side = hour.opened.has(id) ? 'counted' : hour.held.has(id) ? 'held' : null;
+    budgets[team] = { opened: hour.opened.size, until: hour.until, side };
   }
   const lead = firing[0];
   return {
@@ -301,9 +298,9 @@ export function remember(
 export function restoreVerdicts(world: World, memory: readonly MemoryRecord[]): void {
   world.habits.load(memory);
   for (const { scope, key, doc } of memory) {
-    const { until, opened, held } = (doc ?? {}) as Partial<{ until: number; opened: string[]; held: string[] }>;
+    const { until, opened, held, more } = (doc ?? {}) as Partial<ReturnType<typeof hourRecord>>;
     if (scope === 'budget' && typeof until === 'number' && Array.isArray(opened) && Array.isArray(held))
-      world.budgets.set(key, { until, opened, held });
+      world.budgets.set(key, { until, opened: new Set(opened), held: new Set(held), more: more ?? 0 });
   }
   for (const incident of world.incidents.values())
     if (incident.doc) index(world, incident, incident.doc.decision, incident.doc.rootCauses);
@@ -349,14 +346,24 @@ function spend(world: World, team: string, id: string, side: 'counted' | 'held',
   let hour = world.budgets.get(team);
   if (!hour || hour.until <= now) {
     if (side === 'held') return;
-    hour = { until: now + HOUR, opened: [], held: [] };
+    hour = { until: now + HOUR, opened: new Set(), held: new Set(), more: 0 };
+    world.budgets.set(team, hour);
   }
   const list = side === 'counted' ? hour.opened : hour.held;
-  if (list.includes(id)) return;
-  const next = { ...hour, [side === 'counted' ? 'opened' : 'held']: [...list, id] };
-  world.budgets.set(team, next);
-  world.out.memory.push({ scope: 'budget', key: team, doc: next });
+  if (list.has(id)) return;
+  list.add(id);
+  world.out.memory.push({ scope: 'budget', key: team, doc: hourRecord(hour) });
 }
+
+/** Held incidents named in the store; in a storm the digest names the first of them and counts the rest. */
+const HELD_NAMED = 200;
+
+const hourRecord = ({ until, opened, held, more }: TeamHour) => ({
+  until,
+  opened: [...opened],
+  held: [...held].slice(0, HELD_NAMED),
+  more: more + Math.max(0, held.size - HELD_NAMED),
+});
 
 /**
  * Nothing fires any more and nobody was to be told: without this its end would be the first that anybody hears of it. Null

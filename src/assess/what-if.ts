@@ -14,8 +14,8 @@ type Change = { text: string; weights?: Partial<Weights>; policy?: Partial<Polic
 export type WhatIf = {
   /** The fact that would have to differ: `severity`, `tier`, `policy`, … */
   fact: string;
-  /** What would differ, the weightiest first: whether anybody is told, who, how urgently. */
-  flips: 'verdict' | 'receivers' | 'priority';
+  /** What would differ, the weightiest first: whether anybody is told, who, how urgently; or where it would be. */
+  flips: 'verdict' | 'receivers' | 'priority' | 'incident';
   from: string;
   to: string;
   text: string;
@@ -47,7 +47,7 @@ export function whatIfs(was: Weights, policy: Policy): WhatIf[] {
   return found.sort((a, b) => rank(a) - rank(b)).slice(0, SHOWN);
 }
 
-const ranks: readonly WhatIf['flips'][] = ['verdict', 'receivers', 'priority'];
+const ranks: readonly WhatIf['flips'][] = ['verdict', 'receivers', 'priority', 'incident'];
 const rank = ({ flips }: WhatIf): number => ranks.indexOf(flips);
 
 type Outcome = {

@@ -33,6 +33,15 @@ export type LiveIncident = {
   urgent: boolean;
 };
 
+/** One team's hour: the incidents it was told of anew, and those held back for its budget. `until` is epoch ms. */
+export type TeamHour = {
+  until: number;
+  opened: Set<string>;
+  held: Set<string>;
+  /** Held back before a restart, beyond those that the store names. */
+  more: number;
+};
+
 /**
  * The engine's whole memory. `alerts` holds the current episode of every alert that fires or ended lately; everything in
  * here can be rebuilt from the store.
@@ -64,7 +73,7 @@ export type World = {
   /** What the correlator learned of a rule: the probability that it speaks of faults, and on how many onsets that rests. */
   relevance: (rule: RulePlace) => { relevance: number; onsets: number };
   /** The running hour of each team that was told of anything anew, by incident id. */
-  budgets: Map<string, { until: number; opened: readonly string[]; held: readonly string[] }>;
+  budgets: Map<string, TeamHour>;
   /** Incidents that somebody was told of, by the service they suspect, and the other way round. */
   suspected: Map<string, Set<string>>;
   explains: Map<string, string>;
