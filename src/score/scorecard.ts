@@ -99,6 +99,8 @@ export type JudgedRanking<T extends Label = Label> = {
   ranking: Ranking;
   /** The label that was given first: the ranking is the one it saw. */
   first: T;
+  /** The services that people named as the cause. */
+  right: ReadonlySet<string>;
   top1: boolean | null;
   top3: boolean | null;
 };
@@ -114,14 +116,15 @@ export function judgedRankings<T extends Label>(labels: readonly T[]): JudgedRan
     const { ranking } = first;
     if (!ranking) return [];
     const words = latestWords(said, 'cause', ({ service }) => service ?? '');
-    const named = (kind: LabelKind) => new Set(words.filter((one) => one.kind === kind).map(({ service }) => service));
+    const named = (kind: LabelKind) =>
+      new Set(words.filter((one) => one.kind === kind).flatMap(({ service }) => service ?? []));
     const [right, wrong] = [named('right-cause'), named('wrong-cause')];
     const judge = (k: number): boolean | null => {
       const best = ranking.causes.slice(0, k);
       if (right.size > 0) return best.some(({ service }) => right.has(service));
       return best.length > 0 && best.every(({ service }) => wrong.has(service)) ? false : null;
     };
-    return [{ incidentId, ranking, first, top1: judge(1), top3: judge(3) }];
+    return [{ incidentId, ranking, first, right, top1: judge(1), top3: judge(3) }];
   });
 }
 

@@ -1,5 +1,8 @@
 import type pg from 'pg';
+import type { Deploy } from '../domain/deploy.ts';
+import type { Severity } from '../domain/severity.ts';
 import { timestamp } from './encode.ts';
+import { deployOf } from './restore.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 
@@ -27,7 +30,7 @@ export type PastEpisode = {
   updatedAt: number;
   tenant: string;
   alertname: string;
-  severity: string;
+  severity: Severity;
   service: string | null;
   destination: string | null;
   namespace: string | null;
@@ -40,32 +43,36 @@ export type PastEpisode = {
 /** Every firing that arrived in the period, oldest first; the canary left out. */
 export async function readEpisodes(db: Db, since: number, until: number): Promise<PastEpisode[]> {
   const { rows } = await db.query(
-    `select a.source || '/' || a.fingerprint as alert, a.starts_at, a.ends_at, a.received_at, a.updated_at, a.tenant,
-            a.alertname, a.severity, a.service, a.destination, a.namespace, a.cluster, a.labels,
-            a.annotations ->> 'summary' as summary, a.group_key
+    `select ${episodeColumns}
        from alerts a
       where a.received_at >= $1 and a.received_at < $2 and a.source <> 'tocsin-canary'
       order by a.received_at, a.source, a.fingerprint, a.starts_at`,
     [timestamp(since), timestamp(until)],
   );
-  return rows.map((row) => ({
-    alert: row.alert,
-    startsAt: row.starts_at.getTime(),
-    endsAt: row.ends_at?.getTime() ?? null,
-    receivedAt: row.received_at.getTime(),
-    updatedAt: row.updated_at.getTime(),
-    tenant: row.tenant,
-    alertname: row.alertname,
-    severity: row.severity,
-    service: row.service,
-    destination: row.destination,
-    namespace: row.namespace,
-    cluster: row.cluster,
-    labels: row.labels,
-    summary: row.summary,
-    groupKey: row.group_key,
-  }));
+  return rows.map(episodeOf);
 }
+
+const episodeColumns = `
+  a.source || '/' || a.fingerprint as alert, a.starts_at, a.ends_at, a.received_at, a.updated_at, a.tenant, a.alertname,
+  a.severity, a.service, a.destination, a.namespace, a.cluster, a.labels, a.annotations ->> 'summary' as summary, a.group_key`;
+
+const episodeOf = (row: pg.QueryResultRow): PastEpisode => ({
+  alert: row.alert,
+  startsAt: row.starts_at.getTime(),
+  endsAt: row.ends_at?.getTime() ?? null,
+  receivedAt: row.received_at.getTime(),
+  updatedAt: row.updated_at.getTime(),
+  tenant: row.tenant,
+  alertname: row.alertname,
+  severity: row.severity,
+  service: row.service,
+  destination: row.destination,
+  namespace: row.namespace,
+  cluster: row.cluster,
+  labels: row.labels,
+  summary: row.summary,
+  groupKey: row.group_key,
+});
 
 /** The firing of each of these alerts that a person saw at that moment: the latest that had begun. Unknown ones are left out. */
 export async function episodesSeen(
@@ -94,14 +101,23 @@ export async function episodesSeen(
 }
 
 /** The changes of the period, oldest first. */
-export async function readPastDeploys(
-  db: Db,
-  since: number,
-  until: number,
-): Promise<{ id: string; service: string; startedAt: number }[]> {
+export async function readPastDeploys(db: Db, since: number, until: number): Promise<Deploy[]> {
   const { rows } = await db.query(
-    'select d.id, d.service, d.started_at from deploys d where d.started_at >= $1 and d.started_at < $2 order by d.started_at, d.id',
+    'select * from deploys d where d.started_at >= $1 and d.started_at < $2 order by d.started_at, d.id',
     [timestamp(since), timestamp(until)],
   );
-  return rows.map((row) => ({ id: row.id, service: row.service, startedAt: row.started_at.getTime() }));
+  return rows.map(deployOf);
+}
+
+/** The firings of each of these incidents, oldest first, at most a thousand each: as many as ranking looks at. */
+export async function episodesOfIncidents(db: Db, ids: readonly string[]): Promise<Map<string, PastEpisode[]>> {
+  const found = new Map<string, PastEpisode[]>();
+  for (const id of ids) {
+    const { rows } = await db.query(
+      `select ${episodeColumns} from alerts a where a.incident_id = $1 order by a.starts_at, a.source, a.fingerprint limit 1000`,
+      [id],
+    );
+    found.set(id, rows.map(episodeOf));
+  }
+  return found;
 }

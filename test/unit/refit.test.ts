@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest';
 import { loadModels } from '../../src/config/models.ts';
+import { buildGraph } from '../../src/correlate/graph.ts';
 import { saidOfPairs } from '../../src/correlate/train/from-store.ts';
 import { storeVersion } from '../../src/correlate/train/refit.ts';
 import { refitCalibration } from '../../src/correlate/train/refit-calibration.ts';
 import { type Past, refitCorrelation } from '../../src/correlate/train/refit-correlation.ts';
+import { type NamedCause, refitWeights } from '../../src/correlate/train/refit-weights.ts';
+import { rankCauses } from '../../src/score/causes.ts';
 import type { JudgedRanking } from '../../src/score/scorecard.ts';
 import type { StoredLabel } from '../../src/store/labels.ts';
 import type { PastEpisode } from '../../src/store/training.ts';
@@ -139,4 +142,48 @@ test('a merge of many alerts weighs as three judgements, a judged pair as one, a
   expect(judgements).toBe(2);
   expect(said).toHaveLength(31);
   expect(said.reduce((sum, one) => sum + one.weight, 0)).toBeCloseTo(4);
+});
+
+/** An incident of two alerting services, `symptom` calling `store`; people name one of them. */
+function namedCause(n: number, right: string): NamedCause {
+  const alerts = [
+    episode('store', 'HighLatency', n * 86_400_000),
+    episode('symptom', 'HighLatency', n * 86_400_000 + 30_000),
+  ];
+  const graph = buildGraph({ edges: [{ namespace: 'shop', caller: 'symptom', callee: 'store' }] });
+  const input = {
+    alerts: alerts.map((one) => ({ ...one, key: one.alert, at: one.receivedAt, status: 'firing' as const })),
+    graph,
+    deploys: [],
+    serviceMetrics: [],
+    startedAt: begin + n * 86_400_000,
+    now: begin + n * 86_400_000,
+  };
+  return { incident: `i${n}`, input, right: new Set([right]) };
+}
+const first = (named: NamedCause, model: typeof models.causes) => rankCauses(named.input, model)[0]!.service;
+
+test('of fewer than sixty named causes no weight moves', () => {
+  const few = refitWeights(
+    many(59, (n) => namedCause(n, 'symptom')),
+    models.causes,
+  );
+  expect(few).toMatchObject({ status: 'too-few', model: models.causes });
+});
+
+test('weights move to the causes that people keep naming, and bring their calibration along', () => {
+  const named = many(120, (n) => namedCause(n, 'symptom'));
+  expect(first(named[0]!, models.causes)).toBe('store');
+  const refit = refitWeights(named, models.causes);
+  expect(refit.status).toBe('refitted');
+  expect(refit.scores[1]).toMatchObject({ before: 0, after: 1 });
+  expect(first(named[0]!, refit.model)).toBe('symptom');
+  expect(refit.model.metrics).toEqual(models.causes.metrics);
+  expect(refit.model.version).toMatch(/\+store\./);
+  // What is ranked as people say stays.
+  const same = refitWeights(
+    many(60, (n) => namedCause(n, 'store')),
+    models.causes,
+  );
+  expect(first(named[0]!, same.model)).toBe('store');
 });

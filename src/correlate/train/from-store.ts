@@ -10,16 +10,27 @@ import { rfc } from '../../domain/time.ts';
 import type { Topology } from '../../domain/topology.ts';
 import { topologyOf } from '../../enrich/topology/edges.ts';
 import { declaredTopology } from '../../rules.ts';
-import { judgedRankings } from '../../score/scorecard.ts';
+import type { CauseAlert } from '../../score/causes.ts';
+import { type JudgedRanking, judgedRankings } from '../../score/scorecard.ts';
 import { startEmbedded } from '../../store/embedded.ts';
 import { readLabels, type StoredLabel } from '../../store/labels.ts';
 import { openPool } from '../../store/pool.ts';
 import { readLearnedEdges } from '../../store/topology.ts';
-import { episodesSeen, readEpisodes, readLinks, readPastDeploys, type SaidOfPair } from '../../store/training.ts';
+import {
+  episodesOfIncidents,
+  episodesSeen,
+  type PastEpisode,
+  readEpisodes,
+  readLinks,
+  readPastDeploys,
+  type SaidOfPair,
+} from '../../store/training.ts';
 import { createLog } from '../../telemetry/log.ts';
+import { buildGraph } from '../graph.ts';
 import type { Refit } from './refit.ts';
 import { refitCalibration } from './refit-calibration.ts';
 import { episodeId, type JudgedPair, type Past, refitCorrelation } from './refit-correlation.ts';
+import { type NamedCause, refitWeights } from './refit-weights.ts';
 
 export type FromStoreOptions = {
   /** A duration before `until`, and a moment; null: 90 days, now. */
@@ -89,17 +100,21 @@ export async function trainOn(
   const models = modelsOf(config);
   const labels = await readLabels(pool, since, until);
   const past = await readPast(pool, config, labels, since, until);
-  const refits = {
-    causes: refitCalibration(judgedRankings(labels), models.causes),
-    correlation: refitCorrelation(past, models),
-  };
+  const judged = judgedRankings(labels);
+  const weights = refitWeights(await namedCauses(pool, judged, past), models.causes);
+  const calibration = refitCalibration(judged, models.causes);
+  const correlation = refitCorrelation(past, models);
+  // New weights bring their own calibration; what was shown before says nothing of them.
+  const refits = { causes: weights.status === 'refitted' ? weights : calibration, correlation };
   const period = `${rfc(since)} to ${rfc(until)}`;
-  print(
-    `${[`From the store, ${period}: ${labels.length} labels.`, ...Object.values(refits).map(inWords)].join('\n\n')}\n`,
-  );
+  const said = [
+    `From the store, ${period}: ${labels.length} labels.`,
+    ...[weights, calibration, correlation].map(inWords),
+  ];
+  print(`${said.join('\n\n')}\n`);
   const refitted = Object.values(refits).filter(({ status }) => status === 'refitted');
   if (refitted.length === 0) {
-    const few = Object.values(refits).every(({ status }) => status === 'too-few');
+    const few = [weights, calibration, correlation].every(({ status }) => status === 'too-few');
     fail(
       few
         ? 'Too few labels to learn from: say what was right and wrong with the buttons in Slack or POST /api/v1/incidents/{id}/feedback, and train again. Nothing was written.\n'
@@ -129,6 +144,32 @@ export async function trainOn(
   print(`\nWritten to ${out}. To use it: correlate: { models: "${out}" } in tocsin.yaml, and a restart.\n`);
   return 0;
 }
+
+/** The incidents whose cause people named, ready to be ranked anew from their alerts and the graph. */
+async function namedCauses(pool: pg.Pool, judged: readonly JudgedRanking[], past: Past): Promise<NamedCause[]> {
+  const named = judged.filter(({ right, ranking }) => right.size > 0 && !ranking.withMetrics);
+  const episodes = await episodesOfIncidents(
+    pool,
+    named.map(({ incidentId }) => incidentId),
+  );
+  const graph = buildGraph(past.topology);
+  return named.flatMap(({ incidentId, right }) => {
+    const alerts = episodes.get(incidentId)!.map(causeAlertOf);
+    if (alerts.length === 0) return [];
+    const startedAt = Math.min(...alerts.map((one) => one.startsAt));
+    const deploys = past.deploys.filter((d) => d.startedAt >= startedAt - 24 * HOUR && d.startedAt <= startedAt + HOUR);
+    const input = { alerts, graph, deploys, serviceMetrics: [], startedAt, now: startedAt };
+    return [{ incident: incidentId, input, right }];
+  });
+}
+
+const causeAlertOf = (past: PastEpisode): CauseAlert => ({
+  ...past,
+  key: episodeId(past.alert, past.startsAt),
+  startsAt: Math.min(past.startsAt, past.receivedAt),
+  at: past.receivedAt,
+  status: past.endsAt === null ? 'firing' : 'resolved',
+});
 
 /** The stretches of the past around what people judged, and what they judged, ready to be correlated anew. */
 async function readPast(
@@ -256,7 +297,7 @@ catches their eye: these incidents may be worse, or clearer, than the rest. No n
 
 **Method.** ${
     name === 'causes'
-      ? 'The meaning of a probability (slope and offset of its log odds) was refitted with the model in use as prior (`refit-calibration.ts`).'
+      ? 'Weights of the signals (conditional logit, `refit-weights.ts`) or, where too few causes were named for that, the meaning of a probability (`refit-calibration.ts`) were refitted with the model in use as prior.'
       : 'Parameters near those in use were tried on the stretches of the past around what was judged; all other incidents as they are count as 30 judgements (`refit-correlation.ts`).'
   } "Refitted" is the score on incidents that were left out of the fit (5 folds by incident). \`npm run train -- --from-store\` makes
 this file and the model again, byte for byte, from the same store and period.

@@ -76,6 +76,12 @@ export function refitCalibration(
   };
 }
 
+/** Platt scaling that makes these log odds of shares mean what people found, with the scaling in use as prior. */
+export function recalibrate(shares: readonly Shown[], { a, b }: { a: number; b: number }): { a: number; b: number } {
+  const { s, t } = meaningOf(shares.map((one) => ({ ...one, logit: a * one.logit + b })));
+  return { a: rounded(s * a), b: rounded(s * b + t) };
+}
+
 const predict = ({ logit }: Pick<Shown, 'logit'>, { s, t }: { s: number; t: number }): { probability: number } => ({
   probability: sigmoid(s * logit + t),
 });

@@ -1,4 +1,5 @@
 import type { Models } from '../../config/models.ts';
+import type { Deploy } from '../../domain/deploy.ts';
 import type { Topology } from '../../domain/topology.ts';
 import type { PastEpisode } from '../../store/training.ts';
 import { createCorrelator } from '../correlator.ts';
@@ -16,7 +17,7 @@ export type JudgedPair = { a: string; b: string; together: boolean; weight: numb
 export type Past = {
   /** What arrived, by stretch of time, oldest first. */
   stretches: PastEpisode[][];
-  deploys: { id: string; service: string; startedAt: number }[];
+  deploys: Deploy[];
   topology: Topology;
   pairs: JudgedPair[];
   /** How many single judgements and deeds the pairs come from. */
