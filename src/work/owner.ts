@@ -163,7 +163,10 @@ export function createOwner(deps: OwnerDeps): Owner {
       current.advance(now());
       for (const id of late) current.refresh(id, now());
       late.clear();
-      for (const { subject, facts } of answered.splice(0)) judge(current, subject, facts);
+      for (const { subject, facts } of answered.splice(0)) {
+        judge(current, subject, facts);
+        await air();
+      }
       const sources = deps.sources();
       for (const subject of current.requests(now())) {
         if (sources.length === 0) {
