@@ -16,9 +16,13 @@ import { iso } from './views.ts';
 
 /** Measures two alerts as the correlator does, with what it has learned so far. */
 export type Measure = (a: AlertRow, b: AlertRow) => Distance;
+/** Also as if the call graph were another. */
+export type MeasureUnder = Measure & {
+  under(change: (graph: ServiceGraph) => ServiceGraph, a: AlertRow, b: AlertRow): Distance;
+};
 
 /** `memory` is what the correlator learned, as the store keeps it; the window plays no part in a distance. */
-export function createMeasure(graph: ServiceGraph, model: CorrelationModel, memory: MemoryRecord[]): Measure {
+export function createMeasure(graph: ServiceGraph, model: CorrelationModel, memory: MemoryRecord[]): MeasureUnder {
   const correlator = createCorrelator({ graph, windowMs: 0 }, model);
   correlator.loadMemory(memory);
   const points = new WeakMap<AlertRow, Point>();
@@ -29,7 +33,17 @@ export function createMeasure(graph: ServiceGraph, model: CorrelationModel, memo
     points.set(row, point);
     return point;
   };
-  return (a, b) => correlator.distance(pointFor(a), pointFor(b));
+  const measure = (a: AlertRow, b: AlertRow): Distance => correlator.distance(pointFor(a), pointFor(b));
+  return Object.assign(measure, {
+    under(change: (graph: ServiceGraph) => ServiceGraph, a: AlertRow, b: AlertRow): Distance {
+      correlator.reconfigure({ graph: change(graph), windowMs: 0 });
+      try {
+        return measure(a, b);
+      } finally {
+        correlator.reconfigure({ graph, windowMs: 0 });
+      }
+    },
+  });
 }
 
 const ms = (at: DbTime): number => new Date(at).getTime();

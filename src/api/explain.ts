@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { WhatIf } from '../assess/what-if.ts';
 import type { Incident, RootCause } from '../domain/incident.ts';
 import { Reason } from '../domain/reason.ts';
 import type { DecisionRow } from '../store/read.ts';
@@ -20,6 +21,8 @@ export type ExplainInput = {
   suppression: SuppressedRow | null;
   /** The verdict that settled its firing, ready to be judged again; null where the record does not hold what that takes. */
   judged: Judged | null;
+  /** What would have put it into another incident. */
+  elsewhere: readonly WhatIf[];
   compared: Compared | null;
 };
 
@@ -37,7 +40,7 @@ export function explainAlert(input: ExplainInput): Explanation {
   const compared = input.compared && explainPair(alert, input.compared);
   const policies = explainPolicies(input.judged, alert);
   const timers = { text: explainTimers(input.judged) };
-  const otherwise = explainOtherwise(input.judged);
+  const otherwise = explainOtherwise(input.judged, input.elsewhere);
   return {
     fingerprint: alert.fingerprint,
     source: alert.source,

@@ -126,29 +126,27 @@ const recordedTeam = ({ doc }: DecisionRow): string | null => {
   return typeof team === 'string' ? team : null;
 };
 
-/** What the nearest single change would have led to instead. */
-export function explainOtherwise(judged: Judged | null): {
-  text: string[];
-  judgedBy: string | null;
-  whatIfs: WhatIf[];
-} {
-  if (!judged)
-    return {
-      text: ['What would have changed it cannot be said: the record does not hold what the judges looked at.'],
-      judgedBy: null,
-      whatIfs: [],
-    };
+/** What the nearest single change would have led to instead; `elsewhere`: of where it was put. */
+export function explainOtherwise(
+  judged: Judged | null,
+  elsewhere: readonly WhatIf[] = [],
+): { text: string[]; judgedBy: string | null; whatIfs: WhatIf[] } {
+  const placed = elsewhere.map((one) => one.text);
+  if (!judged) {
+    const text = 'Whether another verdict was near cannot be said: the record does not hold what the judges looked at.';
+    return { text: [text, ...placed], judgedBy: null, whatIfs: [...elsewhere] };
+  }
   const { weights, policy, decision, hash, omitted } = judged;
   const found = whatIfs(weights, policy);
-  const text = found.map((one) => one.text);
+  const text = [...found.map((one) => one.text), ...placed];
   if (found.length === 0)
     text.push(
-      'No single change of severity, tier, owner, mode, policy, time or impact would have led to anything else.',
+      'No single change of severity, tier, owner, mode, policy, time or impact would have led to another verdict, other receivers or another priority.',
     );
   if (hash !== decision.config_hash)
     text.push(`Judged by the config in force (${hash}): the one of the time (${decision.config_hash}) was never kept.`);
   if (omitted > 0) text.push(`${omitted} more firing alerts stand for themselves; the worst ones were judged again.`);
-  return { text, judgedBy: hash, whatIfs: found };
+  return { text, judgedBy: hash, whatIfs: [...found, ...elsewhere] };
 }
 
 /** The clocks: the steps of the escalation policy as impact shortened it. */

@@ -27,7 +27,7 @@ import { readContainment, readLearnedEdges } from '../store/topology.ts';
 import { checkHealth, type HealthCheck } from '../telemetry/health.ts';
 import { actionEndpoints } from './action-routes.ts';
 import { compareAlerts, nearestEpisode } from './compare.ts';
-import { correlationView, createMeasure, type Measure } from './correlation.ts';
+import { correlationView, createMeasure, type MeasureUnder } from './correlation.ts';
 import { decodeCursor, encodeCursor, type ListName } from './cursor.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainAlert } from './explain.ts';
@@ -242,7 +242,7 @@ export function endpoints(door: readonly Documented[]): Endpoint[] {
           const explain = async (other: AlertRow | null): Promise<Reply> => {
             const how = { measure: await measureOf(deps), graph: deps.graph(), eps: deps.model.eps };
             const compared = other && (await compareAlerts(deps.pool, config, alert, other, how));
-            return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config, policyOf)), compared }));
+            return ok(explainAlert({ ...(await recordOf(deps.pool, alert, config, policyOf, how.measure)), compared }));
           };
           if (query.other === undefined) return explain(null);
           return withAlert(deps, query.other, query.otherSource, 20, (rows) => explain(nearestEpisode(alert, rows)));
@@ -563,8 +563,8 @@ const PROPOSED_MS = 30 * 86_400_000;
 const MEMORY_MS = 30_000;
 
 /** The distance as it is now; made anew when the graph changes and when what was learned has aged. */
-function measureCache(): (deps: ApiDeps) => Promise<Measure> {
-  let kept: { measure: Measure; graph: unknown; at: number } | null = null;
+function measureCache(): (deps: ApiDeps) => Promise<MeasureUnder> {
+  let kept: { measure: MeasureUnder; graph: unknown; at: number } | null = null;
   return async (deps) => {
     const graph = deps.graph();
     const now = deps.now();

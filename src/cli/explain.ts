@@ -49,9 +49,10 @@ export async function explain(pool: pg.Pool, options: Omit<Options, 'environment
     const rivals = other === null ? null : await episodesOf(pool, other, source, err);
     if (rivals === 'ambiguous') return 1;
     if (other !== null && !rivals) return missing(err, other);
-    const compared =
-      rivals && (await compareAlerts(pool, config, alert, nearestEpisode(alert, rivals), await howTo(pool, config)));
-    const explanation = explainAlert({ ...(await recordOf(pool, alert, config, policyCache())), compared });
+    const how = await howTo(pool, config);
+    const compared = rivals && (await compareAlerts(pool, config, alert, nearestEpisode(alert, rivals), how));
+    const record = await recordOf(pool, alert, config, policyCache(), how.measure);
+    const explanation = explainAlert({ ...record, compared });
     if (json) out(`${JSON.stringify(explanation, null, 2)}\n`);
     else
       out(
@@ -138,7 +139,7 @@ async function explainIncident(pool: pg.Pool, row: IncidentRow, config: Config) 
   const [decision, judged, records, timeline, sent] = await Promise.all([
     newestDecision(pool, row.id),
     judgedFor(pool, row.id, null, policyOf, config),
-    inTurn(alerts, (alert) => recordOf(pool, alert, config, policyOf)),
+    inTurn(alerts, (alert) => recordOf(pool, alert, config, policyOf, null)),
     listTimeline(pool, row.id, { limit: 500, after: null }),
     listNotifications(pool, { incidentId: row.id, channel: null, state: null, kind: null }, { limit: 50, after: null }),
   ]);

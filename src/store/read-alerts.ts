@@ -152,6 +152,28 @@ export async function listEpisodesByKey(db: Db, keys: readonly string[]): Promis
   return rows.map(({ key, ...row }) => ({ key, row }));
 }
 
+/**
+ * Alerts of other incidents that came shortly before or after this one did (`ms` each way), the nearest in time first: those it
+ * might have been with. Served by the index on arrival of current episodes.
+ */
+export async function listAround(
+  db: Db,
+  alert: AlertRow,
+  ms: number,
+  limit: number,
+): Promise<(AlertRow & { number: string })[]> {
+  const { rows } = await db.query<AlertRow & { number: string }>(
+    `select ${columns}, i.number
+       from alerts a join incidents i on i.id = a.incident_id
+      where a.is_current and a.tenant = $1 and a.incident_id is distinct from $2
+        and a.received_at between $3::timestamptz - make_interval(secs => $4) and $3::timestamptz + make_interval(secs => $4)
+      order by abs(extract(epoch from a.received_at - $3::timestamptz)), a.source, a.fingerprint
+      limit $5`,
+    [alert.tenant, alert.incident_id, new Date(alert.received_at).toISOString(), ms / 1_000, limit],
+  );
+  return rows;
+}
+
 export type KnownAlert = { key: string; alertname: string; service: string | null; summary: string | null };
 
 /** Names for alert keys (`source/fingerprint`), as an explanation shows them; unknown keys are left out. */

@@ -109,6 +109,16 @@ describe('tocsin explain', () => {
     expect((await run('a1', { json: true })).out).toBe(sent);
   });
 
+  test('what would have put it elsewhere: another time, or a call between the services', async () => {
+    const { otherwise } = JSON.parse((await run('a1', { json: true })).out);
+    const placed = otherwise.whatIfs.filter((one: { flips: string }) => one.flips === 'incident');
+    expect(placed.map((one: { text: string }) => one.text)).toContainEqual(
+      expect.stringMatching(
+        /^It would have been too far from HighErrorRate \(payment\), its nearest neighbour, if (it had come \d+ min later|there were no call between checkout and payment)\.$/,
+      ),
+    );
+  });
+
   test('two alerts: together, or what keeps them apart', async () => {
     const near = await run('a1', { other: 'a2' });
     expect(near.out).toMatch(

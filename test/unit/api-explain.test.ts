@@ -8,6 +8,7 @@ const alert = (some: Partial<AlertRow> = {}): AlertRow =>
     fingerprint: 'a',
     alertname: 'HighErrorRate',
     service: 'checkout',
+    labels: { service: 'checkout' },
     status: 'firing',
     incident_id: null,
     fire_verdict: null,
@@ -25,6 +26,7 @@ const nothingElse: Omit<ExplainInput, 'alert'> = {
   notifications: [],
   suppression: null,
   judged: null,
+  elsewhere: [],
   compared: null,
 };
 
