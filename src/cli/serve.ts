@@ -14,9 +14,17 @@ export async function runServe({
   version: string;
 }): Promise<number> {
   const log = createLog({ level: environment.logLevel });
+  // A start may wait a minute for its database: the signal must not end the process by then, and must not be forgotten.
+  let early = false;
+  const remember = () => {
+    early = true;
+  };
+  process.on('SIGUSR2', remember);
   const app = await createApp(environment, { log, version });
   process.on('SIGHUP', () => app.reload());
   process.on('SIGUSR2', () => app.passThrough());
+  process.off('SIGUSR2', remember);
+  if (early) app.passThrough();
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });
