@@ -1,6 +1,6 @@
 import { markAlert } from '../correlate/life.ts';
 import type { Decided } from '../decide/decide.ts';
-import { alertKey, type Verdict } from '../domain/alert.ts';
+import { type Alert, alertKey, type Verdict } from '../domain/alert.ts';
 import type { Incident } from '../domain/incident.ts';
 import type { Reason } from '../domain/reason.ts';
 import { rfc, rfcOrNull } from '../domain/time.ts';
@@ -38,7 +38,8 @@ export function conclude(
   const policyName = routed.escalationPolicy;
   const policy = policyName === null ? null : rules.config.routing.escalation_policies[policyName];
 
-  if (!send && state.suppressedUntil === null && state.status !== 'resolved') {
+  const begins = !send && state.suppressedUntil === null && state.status !== 'resolved';
+  if (begins) {
     state.heldAt = { severity: doc.severity, services: doc.services };
     world.out.timeline.push({
       incidentId: state.id,
@@ -98,7 +99,7 @@ export function conclude(
     : null;
   doc.routing.channels = state.told.length > 0 ? state.told.map(targetLabel) : doc.routing.channels;
 
-  settle(world, incident, decided, announced.told, now);
+  settle(world, incident, decided, { told: announced.told, begins }, now);
   world.out.decisions.push({
     incidentId: state.id,
     revision: state.revision,
@@ -181,13 +182,33 @@ function handOver(
  * had been held back and still fires when its incident is released, or joins one that somebody was told of, is spoken for by
  * the message now: its verdict is what was done in the end, and the ledger moves with it.
  */
-function settle(world: World, incident: LiveIncident, decided: Decided, told: boolean, now: number): void {
+function settle(
+  world: World,
+  incident: LiveIncident,
+  decided: Decided,
+  { told, begins }: { told: boolean; begins: boolean },
+  now: number,
+): void {
   const held = new Map(decided.perAlert.filter((d) => d.suppress !== null).map((d) => [d.key, d]));
   const suppressed = decided.done === 'suppress';
   const { ledger } = world.out;
   let spoken = !told;
   // One object for all that share it: a storm of 100,000 keeps one sentence in memory, not 100,000.
   const shared = [joined(incident, suppressed ? 'suppress' : 'group')];
+  const record = (alert: Alert): void => {
+    const because = held.get(alertKey(alert));
+    if (!because?.suppress || because.until === null) return;
+    world.out.suppressed.push({
+      source: alert.source,
+      fingerprint: alert.fingerprint,
+      startsAt: alert.startsAt,
+      incidentId: incident.state.id,
+      reasons: because.suppress,
+      policy: because.policy ?? 'policy',
+      at: now,
+      expiresAt: because.until,
+    });
+  };
   for (const { alert, change } of incident.pending) {
     const verdict: Verdict = suppressed && change === 'fire' ? 'suppress' : spoken ? 'group' : 'notify';
     if (verdict === 'notify') spoken = true;
@@ -201,20 +222,13 @@ function settle(world: World, incident: LiveIncident, decided: Decided, told: bo
       alert.resolveVerdict = verdict;
     }
     markAlert(world, alert);
-    if (change === 'fire' && because?.suppress && because.until !== null) {
-      world.out.suppressed.push({
-        source: alert.source,
-        fingerprint: alert.fingerprint,
-        startsAt: alert.startsAt,
-        incidentId: incident.state.id,
-        reasons: because.suppress,
-        policy: because.policy ?? 'policy',
-        at: now,
-        expiresAt: because.until,
-      });
-    }
+    if (change === 'fire') record(alert);
   }
   incident.pending = [];
+  // Told before, and held only now (a silence, a snooze, a window): each of its alerts is on record as held.
+  if (suppressed && begins)
+    for (const alert of incident.members.values())
+      if (alert.status === 'firing' && alert.fireVerdict !== 'suppress') record(alert);
   if (suppressed || incident.state.status === 'resolved') return;
   for (const alert of incident.members.values()) {
     if (alert.status !== 'firing' || alert.fireVerdict !== 'suppress') continue;

@@ -51,6 +51,7 @@ test('what Alertmanager silences after it was sent is held, says by whom and unt
     silenceId: 's1',
     text: 'Silenced in Alertmanager by ana until 2026-11-20 04:01 UTC: disk is being replaced',
   });
+  expect(story.record.suppressed.at(-1)).toMatchObject({ policy: 'silence', expiresAt: story.now() + 60 * 60_000 });
   story.at('00:40');
   expect(story.sent()).toEqual([]);
   expect(story.only().nextEscalation).toBeNull();
