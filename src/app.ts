@@ -179,7 +179,7 @@ export async function createApp(
       (ledger) => setLedger(metrics, ledger),
       () => {},
     );
-    await refreshScorecard();
+    void refreshScorecard();
     return mergeMetrics(await metricsJson(metrics), ...(work ? [await work.metrics()] : []));
   }
 

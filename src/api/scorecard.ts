@@ -11,8 +11,8 @@ import { bad, type Endpoint, endpoint } from './route.ts';
 
 /** How far back the scorecard looks when nothing is said, and for its metrics, ms. */
 export const SCORECARD_MS = 90 * 86_400_000;
-/** The metrics read at most 90 days of labels; every scrape needs no news of people. */
-const REFRESH_MS = 60_000;
+/** People's word changes slowly, and counting 90 days of alerts takes a second in a large store: not with every scrape. */
+const REFRESH_MS = 600_000;
 
 const time = z.iso.datetime({ offset: true });
 const unit = z.number().min(0).max(1);
@@ -70,7 +70,10 @@ export const scorecardEndpoint: Endpoint = endpoint({
   },
 });
 
-/** Keeps the scorecard's gauges up; a share of too few judgements has no series. Never fails: metrics go on without it. */
+/**
+ * Keeps the scorecard's gauges up when called often; a share of too few judgements has no series. Never fails, and the first
+ * scrapes do not wait for it: metrics go on without it.
+ */
 export function createScorecardGauge(
   pool: Pool,
   metrics: Pick<Metrics, 'scorecard' | 'scorecardJudged'>,

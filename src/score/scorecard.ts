@@ -16,7 +16,7 @@ export type Label = {
 
 /** What people did, and what there was for them to judge, in the period. */
 export type Deeds = {
-  /** Incidents of two or more alerts that began in the period, and how many of them people split or merged into others. */
+  /** Incidents that got two or more alerts in the period, and how many people split or merged others into. */
   grouped: number;
   split: number;
   merged: number;
