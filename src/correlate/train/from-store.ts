@@ -41,6 +41,8 @@ export type FromStoreOptions = {
   config: string | null;
   print(text: string): void;
   fail(text: string): void;
+  /** Told how many models have been tried so far. */
+  progress?: (tried: number) => void;
 };
 
 const HOUR = 3_600_000;
@@ -95,7 +97,7 @@ export async function trainOn(
   pool: pg.Pool,
   config: Config,
   { since, until, out }: { since: number; until: number; out: string | null },
-  { print, fail }: Pick<FromStoreOptions, 'print' | 'fail'>,
+  { print, fail, progress }: Pick<FromStoreOptions, 'print' | 'fail' | 'progress'>,
 ): Promise<number> {
   const models = modelsOf(config);
   const labels = await readLabels(pool, since, until);
@@ -103,7 +105,7 @@ export async function trainOn(
   const judged = judgedRankings(labels);
   const weights = refitWeights(await namedCauses(pool, judged, past), models.causes);
   const calibration = refitCalibration(judged, models.causes);
-  const correlation = refitCorrelation(past, models);
+  const correlation = refitCorrelation(past, models, progress);
   // New weights bring their own calibration; what was shown before says nothing of them.
   const refits = { causes: weights.status === 'refitted' ? weights : calibration, correlation };
   const period = `${rfc(since)} to ${rfc(until)}`;

@@ -33,7 +33,8 @@ if (values['from-store']) {
   const { out = null, since = null, until = null, config = null } = values;
   const print = (text: string) => void process.stdout.write(text);
   const fail = (text: string) => void process.stderr.write(text);
-  process.exit(await trainFromStore({ out, since, until, config, print, fail }));
+  const progress = (tried: number) => void (process.stderr.isTTY && process.stderr.write(`\r${tried} models tried `));
+  process.exit(await trainFromStore({ out, since, until, config, print, fail, progress }));
 }
 const outDir = values.out ?? modelsDir;
 const shared = sharedDir(values.shared);

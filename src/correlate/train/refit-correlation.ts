@@ -92,9 +92,13 @@ export const episodeId = (alert: string, startsAt: number): string => `${alert}@
  * Refits what people's merges, splits and judged pairs can move: the stretches of the past around them are correlated anew
  * (cold, with their deploys and the call graph) with parameters near the present ones, and the ones that get more judged pairs
  * right win, held back by how much they would change of all other incidents. What is reported is the score on incidents that
- * were left out of the search.
+ * were left out of the search. `onTried` is told how many models have been tried: each correlates everything once.
  */
-export function refitCorrelation(past: Past, models: Models): Refit<CorrelationModel> {
+export function refitCorrelation(
+  past: Past,
+  models: Models,
+  onTried: (count: number) => void = () => {},
+): Refit<CorrelationModel> {
   const incidents = new Set(past.pairs.map(({ incident }) => incident));
   const model = models.correlation;
   const base = { what: 'correlation', judged: past.judgements, incidents: incidents.size, needed: NEEDED };
@@ -115,6 +119,7 @@ export function refitCorrelation(past: Past, models: Models): Refit<CorrelationM
         for (const [id, incident] of assignments) homes.set(id, `${stream.name} ${incident}`);
       }
       known.set(key, homes);
+      onTried(known.size);
     }
     return homes;
   };
