@@ -56,10 +56,16 @@ type Group = {
   receivers: Set<string>;
   firstPageAt: number | null;
 };
-type Side = { groups: Map<string, Group>; of: Map<Episode, Group>; verdicts: Map<Episode, string>; pages: number };
+/** What one config made of a stream, as far as a comparison looks at it. */
+export type Side = {
+  groups: Map<string, Group>;
+  of: Map<Episode, Group>;
+  verdicts: Map<Episode, string>;
+  pages: number;
+};
 
 /** Incidents as sets of alert episodes: ids differ between two runs, alerts do not. A merged incident counts as its elder. */
-function sideOf(outcomes: Outcomes): Side {
+export function sideOf(outcomes: Outcomes): Side {
   const mergedInto = new Map(outcomes.incidents.map((one) => [one.id, one.mergedInto]));
   const living = (id: string): string => {
     let at = id;
@@ -94,9 +100,7 @@ function sideOf(outcomes: Outcomes): Side {
 }
 
 /** Compares what two configs made of one stream, by behaviour, not by text. */
-export function differenceOf(before: Outcomes, after: Outcomes): Difference {
-  const old = sideOf(before);
-  const now = sideOf(after);
+export function differenceOf(old: Side, now: Side): Difference {
   const unmatched = (from: Side, to: Side): Group[] =>
     [...from.groups.values()].filter(
       (group) =>

@@ -1,11 +1,26 @@
+import { createWriteStream, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { Worker } from 'node:worker_threads';
 import type { Environment } from '../config/env.ts';
-import { modelsOf } from '../config/models.ts';
 import type { Config } from '../config/schema.ts';
-import { type Outcomes, replay } from '../replay.ts';
-import { type Changed, type Condition, type Difference, differenceOf, parseConditions } from '../replay-diff.ts';
-import { compileRules } from '../rules.ts';
+import { toTransfer } from '../config/secrets.ts';
+import type { Topology } from '../domain/topology.ts';
+import { StreamFault } from '../replay.ts';
+import {
+  type Changed,
+  type Condition,
+  type Difference,
+  differenceOf,
+  parseConditions,
+  type Side,
+} from '../replay-diff.ts';
+import type { NumberedLine } from '../store/stream.ts';
+import { runSide } from './diff/side.ts';
+import type { SideAnswer, SideRequest } from './diff/worker.ts';
 import { loadOrExplain } from './load.ts';
-import { type PastOptions, progressOf, withPast } from './past.ts';
+import { type Past, type PastOptions, progressOf, withPast } from './past.ts';
 import { inMarkdown } from './plain.ts';
 import { readTopology } from './replay.ts';
 
@@ -51,16 +66,10 @@ export async function runDiff(options: Options): Promise<number> {
   const [old, next] = [loadOrExplain(before, env, err), loadOrExplain(after, env, err)];
   if (!old || !next) return 2;
   return withPast(options.past, { ...options, config: next }, async (past) => {
-    const run = (config: Config, what: string): Promise<Outcomes> =>
-      replay(past.lines(), {
-        rules: compileRules(config, modelsOf(config), { topology: graph ?? past.topology, assumeSecrets: true }),
-        knownRules: past.knownRules,
-        ...progressOf(what, past.total, err),
-      });
-    const was = await run(old, before);
-    // Two trees that are equal word for word do the same: that is said in no time.
+    // Two trees that are equal word for word do the same: one run says it.
     const same = old.hash === next.hash;
-    const difference = differenceOf(was, same ? was : await run(next, after));
+    const [was, is] = await bothSides(past, [old, same ? null : next], graph ?? past.topology, err);
+    const difference = differenceOf(was, is ?? was);
     const failed = conditions.filter((condition) => condition.holds(difference.counts));
     out(
       options.format === 'json'
@@ -68,6 +77,57 @@ export async function runDiff(options: Options): Promise<number> {
         : asMarkdown(difference, failed, before, after, same),
     );
     return failed.length > 0 ? 1 : 0;
+  });
+}
+
+/** Bytes of a stream from which a second thread is worth its start of 0.3 s. */
+const WORTH_A_THREAD = 100_000;
+
+/**
+ * The two runs side by side, the second in a thread of its own: on two cores half the time. Both go through one file, so that
+ * what the store takes meanwhile is in neither; a past that is none is written to one first.
+ */
+async function bothSides(
+  past: Past,
+  [old, next]: [Config, Config | null],
+  topology: Topology | null,
+  err: Options['err'],
+): Promise<[Side, Side | null]> {
+  const dir = past.period === null ? null : mkdtempSync(join(tmpdir(), 'tocsin-diff-'));
+  try {
+    const file = dir === null ? past.name : join(dir, 'past.jsonl');
+    if (dir !== null) await writePast(past.lines(), file);
+    const input = { file, topology, knownRules: past.knownRules };
+    const { progress } = progressOf('diff', past.total, err);
+    if (next === null) return [await runSide(old, input, progress), null];
+    if (statSync(file).size < WORTH_A_THREAD) return [await runSide(old, input), await runSide(next, input)];
+    const second = sideInThread({ ...input, config: toTransfer(next) });
+    second.catch(() => {}); // it is thrown where it is awaited
+    return [await runSide(old, input, progress), await second];
+  } finally {
+    if (dir !== null) rmSync(dir, { recursive: true });
+  }
+}
+
+async function writePast(lines: AsyncIterable<NumberedLine>, file: string): Promise<void> {
+  async function* text() {
+    for await (const { entry } of lines) yield `${JSON.stringify(entry)}\n`;
+  }
+  await pipeline(text, createWriteStream(file, { mode: 0o600 }));
+}
+
+/** A worker's own thread of TypeScript or JavaScript, as this file is. */
+const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+
+function sideInThread(request: SideRequest): Promise<Side> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(`./diff/worker.${extension}`, import.meta.url), { workerData: request });
+    worker.on('message', (answer: SideAnswer) => {
+      if ('side' in answer) resolve(answer.side);
+      else if ('fault' in answer) reject(new StreamFault(answer.fault));
+    });
+    worker.on('error', reject);
+    worker.on('exit', (code) => reject(new Error(`the second run ended with ${code}`)));
   });
 }
 

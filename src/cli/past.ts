@@ -170,7 +170,11 @@ async function alertsPast(
 }
 
 /** Says on a terminal how far a run is; nothing elsewhere. */
-export function progressOf(what: string, total: number | null, err: (text: string) => void) {
+export function progressOf(
+  what: string,
+  total: number | null,
+  err: (text: string) => void,
+): { progress?: (lines: number) => void } {
   if (!process.stderr.isTTY) return {};
   return {
     progress: (lines: number) =>

@@ -1,7 +1,7 @@
 import type { Incident } from '../domain/incident.ts';
 import { severityRank } from '../domain/severity.ts';
 import type { Outcomes } from '../replay.ts';
-import { differenceOf } from '../replay-diff.ts';
+import { differenceOf, sideOf } from '../replay-diff.ts';
 import type { Past } from './past.ts';
 import { inMarkdown } from './plain.ts';
 
@@ -116,7 +116,7 @@ const isLong = ({ incident }: Held): boolean =>
 
 /** Incidents that called somebody with everything sent, and nobody in mode active; the most doubtful first. */
 function heldBack(shadow: Run, active: Run): Held[] {
-  const missed = new Set(differenceOf(shadow, active).missed.map((one) => one.id));
+  const missed = new Set(differenceOf(sideOf(shadow), sideOf(active)).missed.map((one) => one.id));
   const doubt = (one: Held): number =>
     (acted(one) ? 100 : 0) + (isLong(one) ? 10 : 0) + (4 - severityRank(one.incident.severity));
   const reasons = new Map(active.alerts.map((alert) => [`${alert.fingerprint}@${alert.startsAt}`, alert.reasons]));
