@@ -16,6 +16,7 @@ const benches: { name: string; smoke: string[] | null }[] = [
   { name: 'takeover', smoke: ['--alerts', '60', '--seconds', '4', '--seeds', '1'] },
   { name: 'decision', smoke: ['--rounds', '20'] },
   { name: 'looking-back', smoke: ['--incidents', '300'] },
+  { name: 'rehearsal', smoke: ['--changes', '400', '--explained', '5', '--policies', '5'] },
   { name: 'prometheus', smoke: ['--alerts', '50'] },
   { name: 'deploys', smoke: ['--stories', '20'] },
   { name: 'anomaly/types', smoke: ['--seeds', '1'] },
