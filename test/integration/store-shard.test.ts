@@ -638,3 +638,10 @@ test('retention may cut the beginning off the trail; what is left still verifies
   for await (const row of readAudit(database.pool)) ats.push(row.at);
   expect(ats).toEqual([now + 9]);
 });
+
+test('the release before may go on writing feedback as it did', async () => {
+  await database.pool.query(
+    "insert into feedback (incident_id, at, by, kind) values ('i1', now(), 'ana', 'real'), ('i1', now(), 'ana', 'real')",
+  );
+  expect(await rows('select kind, origin from feedback')).toHaveLength(2);
+});
