@@ -18,6 +18,7 @@ const benches: { name: string; smoke: string[] | null }[] = [
   { name: 'looking-back', smoke: ['--incidents', '300'] },
   { name: 'rehearsal', smoke: ['--changes', '400', '--explained', '5', '--policies', '5'] },
   { name: 'prometheus', smoke: ['--alerts', '50'] },
+  { name: 'event-loop', smoke: ['--bodies', '1'] },
   { name: 'deploys', smoke: ['--stories', '20'] },
   { name: 'anomaly/types', smoke: ['--seeds', '1'] },
   // fixed sizes of 10,000 points and a cubic opponent; and one that needs recordings which are not in the repository
