@@ -3,7 +3,7 @@ import { modelsOf } from '../config/models.ts';
 import { type Config, files } from '../config/schema.ts';
 import { compilePolicy } from '../decide/policy.ts';
 import { replay } from '../replay.ts';
-import { type Difference, differenceOf } from '../replay-diff.ts';
+import { type Difference, differenceOf, sideOf } from '../replay-diff.ts';
 import { compileRules } from '../rules.ts';
 import { type Proposal, propose } from '../score/propose.ts';
 import { readEvidence } from '../store/evidence.ts';
@@ -74,7 +74,7 @@ async function tryAll(
     for (const [i, one] of proposals.entries()) {
       const changed = i < MOST_TRIED ? asActive(withProposal(config, one)) : null;
       const after = changed && (await run(held, `with ${one.id}`, changed, err));
-      tried.push({ ...one, effect: after && effectOf(differenceOf(before, after)) });
+      tried.push({ ...one, effect: after && effectOf(differenceOf(sideOf(before), sideOf(after))) });
     }
     return 0;
   });
