@@ -1,5 +1,5 @@
-import type { Judgement } from './assess/conclude.ts';
 import { closeHours, hourDue } from './assess/budget.ts';
+import type { Judgement } from './assess/conclude.ts';
 import { subjectOf } from './assess/speaking.ts';
 import { learnFromPeople, restoreVerdicts } from './assess/verdict.ts';
 import { assess as judge } from './assess.ts';
