@@ -129,11 +129,11 @@ function createPodBook(client: Client, mapping: () => Mapping): PodBook {
     wanted = new Map();
     asking = null;
     let failure: Failure | null = null;
-    for (let i = 0; i < all.length; i += BATCH) failure ??= await fetch(all.slice(i, i + BATCH), now);
+    for (let i = 0; i < all.length; i += BATCH) failure ??= await lookUp(all.slice(i, i + BATCH), now);
     return failure;
   }
 
-  async function fetch(batch: PodKey[], now: number): Promise<Failure | null> {
+  async function lookUp(batch: PodKey[], now: number): Promise<Failure | null> {
     const { pods } = mapping();
     const spaces = [...new Set(batch.map(({ namespace }) => namespace))];
     const matchers: Matcher[] = [
