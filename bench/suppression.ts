@@ -127,7 +127,7 @@ head(columns);
 for (const stream of [...changed, ...invented])
   show(stream.name, heldFigures(truthOf(stream), await play(stream, active, models)), notInGraph(stream));
 
-console.log('\n### Every alert has an owner: no floor for unknown owners protects the faults\n');
+console.log('\n### One team owns every alert (and has no budget): no floor for unknown owners protects the faults\n');
 head(columns);
 for (const stream of [...originals, ...invented])
   show(stream.name, heldFigures(truthOf(stream), await play(stream, owned, models)), notInGraph(stream));

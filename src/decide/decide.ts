@@ -53,7 +53,7 @@ export type DecideInput = {
   unknownOwner: boolean;
   priority: number;
   /** From score/actionability.ts; the value goes into the decision as it is. */
-  worth: { value: number; why: string; seen: number };
+  worth: { value: number; why: string; seen: number; relevance: number };
   learned: Learned;
   /** Rules (alert names) that fired for the first time ever in this incident. */
   firstEver: ReadonlySet<string>;
@@ -206,6 +206,9 @@ function builtInFloor(alert: DecideAlert, input: DecideInput): Reason | null {
   return null;
 }
 
+/** A rule that so surely speaks of faults comes back because the fault does, and is not held for that. */
+const SPEAKS_OF_FAULTS = 0.9;
+
 /** What the stream taught: only what would open a message is held back for it, never news of one that is out. */
 function byLearning(alert: DecideAlert, key: string, input: DecideInput, rules: Learning): Hold[] {
   const { learned, now, worth } = input;
@@ -219,7 +222,7 @@ function byLearning(alert: DecideAlert, key: string, input: DecideInput, rules: 
     const text = `Hardly worth waking anybody for: ${worth.value.toFixed(2)}, below ${actionability.threshold}${worth.why ? ` (${worth.why})` : ''}`;
     if (still(until)) holds.push(hold('actionability', 'actionability', until, text));
   }
-  if (transient && learned.transient) {
+  if (transient && learned.transient && worth.relevance < SPEAKS_OF_FAULTS) {
     const { share, n } = learned.transient;
     const until = alert.receivedAt + transient.within;
     if (Math.round(n) >= transient.firings && share >= transient.share && still(until)) {
@@ -228,7 +231,7 @@ function byLearning(alert: DecideAlert, key: string, input: DecideInput, rules: 
     }
   }
   const flaps = learned.flapping[key];
-  if (flapping && flaps && flaps.toldAt !== null) {
+  if (flapping && flaps && flaps.toldAt !== null && worth.relevance < SPEAKS_OF_FAULTS) {
     const until = Math.min(flaps.calmAt, flaps.toldAt + flapping.remind);
     const text = `${alert.alertname} comes and goes: ${flaps.changes} changes within ${minutes(flapping.window)}; somebody was told, and it is held until it is calm`;
     if (still(until)) holds.push(hold('flapping', 'flapping', until, text));

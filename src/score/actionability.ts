@@ -74,7 +74,15 @@ export const parseActionabilityModel = (json: unknown): ActionabilityModel => Mo
 
 export type Part = { name: string; value: number; weight: number };
 /** The score, 0..1, and everything it is made of: `start` is the intercept. `why` says the weightiest in a sentence. */
-export type Actionability = { value: number; parts: Part[]; why: string /** Of the rule seen least. */; seen: number };
+export type Actionability = {
+  value: number;
+  parts: Part[];
+  why: string;
+  /** Incidents that began with the rule seen least. */
+  seen: number;
+  /** Of the rule that speaks most of faults. */
+  relevance: number;
+};
 
 const bySeverity: Record<Severity, number> = { critical: 1, high: 0.5, medium: 0, low: -0.5, info: -1 };
 const byCustomers = { none: 0, low: 0.25, medium: 0.5, high: 1 } as const;
@@ -124,8 +132,11 @@ export function actionability(input: ActionabilityInput): Actionability {
     if (value !== 0) parts.push({ name, value, weight: model.weights[name] });
   }
   const value = input.rules.length === 0 ? 1 : 1 / (1 + Math.exp(-sum));
-  return { value: Math.round(value * 1000) / 1000, parts, why: whyLow(input, parts), seen: seenLeast(input) };
+  return { value: Math.round(value * 1000) / 1000, parts, why: whyLow(input, parts), seen: seenLeast(input), relevance: mostRelevant(input)?.relevance ?? 0 };
 }
+
+const mostRelevant = ({ rules }: WorthFacts): RuleWorth | null =>
+  rules.reduce<RuleWorth | null>((a, b) => (a && a.relevance >= b.relevance ? a : b), null);
 
 const seenLeast = ({ rules }: WorthFacts): number =>
   rules.length === 0 ? 0 : Math.round(rules.reduce((least, rule) => Math.min(least, rule.seen), Infinity) * 100) / 100;
@@ -136,7 +147,7 @@ function whyLow(input: ActionabilityInput, parts: readonly Part[]): string {
     .filter(({ name, value, weight }) => name !== 'start' && value * weight < 0)
     .sort((a, b) => a.value * a.weight - b.value * b.weight)
     .slice(0, 2);
-  const rule = input.rules.reduce<RuleWorth | null>((a, b) => (a && a.relevance >= b.relevance ? a : b), null);
+  const rule = mostRelevant(input);
   const said: Partial<Record<string, string>> = {
     relevance: rule
       ? `${rule.alertname || 'this rule'} has so far mostly fired alone (${percent(rule.relevance)} that it speaks of a fault)`

@@ -48,7 +48,7 @@ const look = (alerts: DecideAlert[], more: Partial<DecideInput> = {}, policy = a
       team: 'sre',
       unknownOwner: false,
       priority: 3,
-      worth: { value: 0.9, why: '', seen: 10 },
+      worth: { value: 0.9, why: '', seen: 10, relevance: 0.5 },
       learned: nothingLearned,
       firstEver: new Set(),
       baseline: null,

@@ -55,7 +55,10 @@ export function truthOf(
   return ({ fingerprint, startsAt }) => truth.get(`${fingerprint}@${startsAt}`);
 }
 
-/** A config as it stands, but for the mode; `everyoneOwns`: no alert is without an owner, so that this floor never speaks. */
+/**
+ * A config as it stands, but for the mode; `everyoneOwns`: no alert is without an owner, so that this floor never speaks, and
+ * since it is one team that owns them all, its hours have no budget.
+ */
 export function inMode(config: Config, mode: Mode, { everyoneOwns = false } = {}): Config {
   const { routes } = config.routing;
   const all = { match: ['alertname=~".+"'], team: routes.default_team, continue: false, routes: [] };
@@ -65,6 +68,9 @@ export function inMode(config: Config, mode: Mode, { everyoneOwns = false } = {}
     routing: everyoneOwns
       ? { ...config.routing, routes: { ...routes, routes: [...routes.routes, all] } }
       : config.routing,
+    suppression: everyoneOwns
+      ? { ...config.suppression, budget: { ...config.suppression.budget, enabled: false } }
+      : config.suppression,
   };
 }
 

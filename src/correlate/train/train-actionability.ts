@@ -23,7 +23,7 @@ const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
 /** Not to wake somebody for a fault is this much worse than to wake somebody for noise. */
 const MISS_COSTS = 8;
 /** The share of looks at faults that may score below the threshold, which sets the intercept. */
-const MISSES = 0.01;
+const MISSES = 0.03;
 const RIDGE = 0.003;
 const THRESHOLD = 0.7;
 
@@ -187,7 +187,8 @@ below the threshold, and never an alert of which nothing is known.
 \`npm run train -- --only actionability\` makes this file and the model, byte for byte.
 
 **Score.** Each system was left out of the fit that it is scored with. "shipped": the sample config with \`suppress.mode: active\`; "everyone
-owns": the same with a last route that gives every alert to a team, so that no floor for unknown owners protects the faults.
+owns": the same with a last route that gives every alert to one team, without a budget, so that no floor for unknown owners protects
+the faults.
 
 | system left out | config | noise | held back | grouped | fault alerts lost | faults lost | opened per fault |
 | --- | --- | --- | --- | --- | --- | --- | --- |
