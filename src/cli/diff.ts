@@ -20,7 +20,7 @@ import type { NumberedLine } from '../store/stream.ts';
 import { runSide } from './diff/side.ts';
 import type { SideAnswer, SideRequest } from './diff/worker.ts';
 import { loadOrExplain } from './load.ts';
-import { type Past, type PastOptions, progressOf, withPast } from './past.ts';
+import { type Past, type PastOptions, withPast, withProgress } from './past.ts';
 import { inMarkdown } from './plain.ts';
 import { readTopology } from './replay.ts';
 
@@ -98,12 +98,13 @@ async function bothSides(
     const file = dir === null ? past.name : join(dir, 'past.jsonl');
     if (dir !== null) await writePast(past.lines(), file);
     const input = { file, topology, knownRules: past.knownRules };
-    const { progress } = progressOf('diff', past.total, err);
-    if (next === null) return [await runSide(old, input, progress), null];
-    if (statSync(file).size < WORTH_A_THREAD) return [await runSide(old, input), await runSide(next, input)];
+    const first = (): Promise<Side> =>
+      withProgress('diff', past.total, err, ({ progress }) => runSide(old, input, progress));
+    if (next === null) return [await first(), null];
+    if (statSync(file).size < WORTH_A_THREAD) return [await first(), await runSide(next, input)];
     const second = sideInThread({ ...input, config: toTransfer(next) });
     second.catch(() => {}); // it is thrown where it is awaited
-    return [await runSide(old, input, progress), await second];
+    return [await first(), await second];
   } finally {
     if (dir !== null) rmSync(dir, { recursive: true });
   }

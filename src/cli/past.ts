@@ -149,7 +149,7 @@ async function alertsPast(
       groupBy: (groupBy ?? 'alertname,cluster,namespace').split(',').map((name) => name.trim()),
       ...(tty ? { progress: (share: number) => err(`\rALERTS ${Math.round(share * 100)} %`) } : {}),
     });
-    if (tty) err('\r');
+    if (tty) err('\r\x1b[K');
     if (!found.ok) return `--alerts-from ${url}: ${found.reason}`;
     for (const note of found.notes) err(`${note}\n`);
     if (found.lines.length === 0)
@@ -169,15 +169,20 @@ async function alertsPast(
   }
 }
 
-/** Says on a terminal how far a run is; nothing elsewhere. */
-export function progressOf(
+type Progress = { progress?: (lines: number) => void };
+
+/** Says on a terminal how far a run is, and leaves no trace of it there; nothing elsewhere. */
+export async function withProgress<T>(
   what: string,
   total: number | null,
   err: (text: string) => void,
-): { progress?: (lines: number) => void } {
-  if (!process.stderr.isTTY) return {};
-  return {
-    progress: (lines: number) =>
-      err(`\r${what}: ${lines}${total === null ? '' : ` of ${total}`} lines${lines === total ? '\n' : ''}`),
-  };
+  run: (how: Progress) => Promise<T>,
+): Promise<T> {
+  if (!process.stderr.isTTY) return run({});
+  const of = total === null ? '' : ` of ${total}`;
+  try {
+    return await run({ progress: (lines) => err(`\r${what}: ${lines}${of} lines\x1b[K`) });
+  } finally {
+    err('\r\x1b[K');
+  }
 }

@@ -7,7 +7,7 @@ import { type Difference, differenceOf, sideOf } from '../replay-diff.ts';
 import { compileRules } from '../rules.ts';
 import { type Proposal, propose } from '../score/propose.ts';
 import { readEvidence } from '../store/evidence.ts';
-import { type Past, type PastOptions, progressOf, withPast } from './past.ts';
+import { type Past, type PastOptions, withPast, withProgress } from './past.ts';
 import { periodOf } from './report.ts';
 import { withStore } from './store.ts';
 
@@ -82,11 +82,13 @@ async function tryAll(
 }
 
 const run = (past: Past, what: string, config: Config, err: (text: string) => void) =>
-  replay(past.lines(), {
-    rules: compileRules(config, modelsOf(config), { topology: past.topology, assumeSecrets: true }),
-    knownRules: past.knownRules,
-    ...progressOf(what, past.total, err),
-  });
+  withProgress(what, past.total, err, (how) =>
+    replay(past.lines(), {
+      rules: compileRules(config, modelsOf(config), { topology: past.topology, assumeSecrets: true }),
+      knownRules: past.knownRules,
+      ...how,
+    }),
+  );
 
 const effectOf = ({ counts, missed }: Difference): Effect => ({
   ...counts,

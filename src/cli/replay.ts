@@ -18,7 +18,7 @@ import type { NumberedLine } from '../store/stream.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createOutbound } from '../telemetry/outbound.ts';
 import { loadOrExplain } from './load.ts';
-import { type Past, type PastOptions, progressOf, withPast } from './past.ts';
+import { type Past, type PastOptions, withPast, withProgress } from './past.ts';
 import { reportOf } from './replay-report.ts';
 
 /** One answer of the Prometheus of a replay; nobody is kept waiting at three in the morning by it. */
@@ -66,12 +66,14 @@ export async function runReplay(options: Options): Promise<number> {
       return 2;
     }
     const run = (under: Config, what: string, lines = past.lines()): Promise<Outcomes> =>
-      replay(lines, {
-        rules: under === config ? rules : compileRules(under, modelsOf(under), known),
-        knownRules: past.knownRules,
-        ...progressOf(what, past.total, err),
-        sources: metrics ? [metrics.source] : [],
-      });
+      withProgress(what, past.total, err, (how) =>
+        replay(lines, {
+          rules: under === config ? rules : compileRules(under, modelsOf(under), known),
+          knownRules: past.knownRules,
+          ...how,
+          sources: metrics ? [metrics.source] : [],
+        }),
+      );
     try {
       let lines = 0;
       const counted = async function* () {
