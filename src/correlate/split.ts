@@ -12,8 +12,9 @@ import type { Correlator } from './types.ts';
 const compared = 60;
 /** Looked at again when a tenth more alerts are in, or after this long: relevance may have been learned meanwhile. */
 const againAfterMs = 30_000;
-/** The fewest alerts that can be two stories of two. */
+/** The fewest alerts that can be two stories of two; and the most that a proposal, which names each of them, is made of. */
 const fewest = 4;
+const most = 5_000;
 
 type SplitModel = CorrelationModel['split'];
 export type Groups = { groups: number[][]; within: number; between: number };
@@ -112,7 +113,7 @@ export function considerSplit(
   const { state } = incident;
   const size = incident.members.size;
   const seen = incident.splitLook;
-  if (state.status === 'resolved' || size < fewest) {
+  if (state.status === 'resolved' || size < fewest || size > most) {
     state.proposedSplit = null;
     return;
   }
