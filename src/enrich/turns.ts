@@ -3,6 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /** Work of this thread's event loop is cut after so long, ms of wall clock; commits and the delivery of pages share it. */
 const BUDGET_MS = 5;
 
+/** Of a long list so many are done between two looks at the clock. */
+const AT_ONCE = 200;
+
 let begunAt = 0;
 let line: Promise<void> = Promise.resolve();
 
@@ -18,4 +21,12 @@ export function fairTurn(): Promise<void> {
     begunAt = performance.now();
   });
   return line;
+}
+
+/** Does something with each of many, in as many turns as it takes. */
+export async function eachInTurn<T>(list: readonly T[], work: (one: T) => void): Promise<void> {
+  for (let i = 0; i < list.length; i += AT_ONCE) {
+    await fairTurn();
+    for (const one of list.slice(i, i + AT_ONCE)) work(one);
+  }
 }

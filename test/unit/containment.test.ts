@@ -70,8 +70,8 @@ test('the pod speaks where the service label is silent or names the exporter tha
   expect(by('kps-kube-state-metrics', { job: 'kube-state-metrics' })).toBeNull();
 });
 
-test('ReplicaSets count for their Deployment and Jobs for their CronJob; bare pods and those of the kubelet do not count', () => {
-  const found = containmentIn(
+test('ReplicaSets count for their Deployment and Jobs for their CronJob; bare pods and those of the kubelet do not count', async () => {
+  const found = await containmentIn(
     {
       ofPods: [
         ofPods('ReplicaSet', 'checkout-7d9f8c6b5d', 2),
@@ -123,8 +123,8 @@ test('ReplicaSets count for their Deployment and Jobs for their CronJob; bare po
   });
 });
 
-test('where ReplicaSets could not be asked for, their name tells the Deployment', () => {
-  const found = containmentIn(
+test('where ReplicaSets could not be asked for, their name tells the Deployment', async () => {
+  const found = await containmentIn(
     {
       ofPods: [ofPods('ReplicaSet', 'checkout-7d9f8c6b5d', 2)],
       ofOthers: [{ owner: replicaSet, series: null }],

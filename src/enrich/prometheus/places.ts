@@ -228,7 +228,7 @@ async function ownersOf(
         return { owner, series: got.ok ? got.value : null };
       }),
   );
-  const top = topOwner(answers);
+  const top = await topOwner(answers);
   return (of) => byWatch.get(`${of.namespace}\n${of.name}`) ?? top(of);
 }
 
@@ -247,7 +247,7 @@ async function residentsOf(
   const got = await instant(client, query, { ...how, maxAgeMs: FRESH_MS, weight: 'extra' });
   if (!got.ok) return got;
   // A node has some hundred pods: the name of a ReplicaSet tells its Deployment well enough here.
-  const top = topOwner(owners.map((owner) => ({ owner, series: null })));
+  const top = await topOwner(owners.map((owner) => ({ owner, series: null })));
   const residents = new Map<string, Resident>();
   for (const { metric, sample } of got.value) {
     const own = read(metric, pods.namespace, pods.kind, pods.owner);

@@ -2,6 +2,7 @@ import type { Config } from '../../config/schema.ts';
 import type { ClusterContainment, Workload } from '../../domain/containment.ts';
 import type { SeriesLabels, VectorSeries } from '../prometheus/answers.ts';
 import { quoted, selector } from '../prometheus/expression.ts';
+import { eachInTurn } from '../turns.ts';
 
 export type ContainmentMapping = Config['tocsin']['enrich']['topology']['containment'];
 type OwnerMapping = ContainmentMapping['owners'][number];
@@ -67,16 +68,16 @@ const keyOf = ({ namespace, kind, name }: Key): string => `${namespace}\n${kind}
 export type TopOwner = (of: Key) => Key;
 
 /** `owners` by child; a ReplicaSet whose owner could not be asked for is taken to be its Deployment's, by its name. */
-export function topOwner(answers: ContainmentAnswers['ofOthers']): TopOwner {
+export async function topOwner(answers: ContainmentAnswers['ofOthers']): Promise<TopOwner> {
   const above = new Map<string, Key>();
   const unasked = new Set<string>();
   for (const { owner, series } of answers) {
     if (series === null) unasked.add(owner.child);
-    for (const { metric } of series ?? []) {
+    await eachInTurn(series ?? [], ({ metric }) => {
       const named = read(metric, owner.namespace, owner.kind, owner.owner);
       const name = metric[owner.name];
       if (named && name) above.set(keyOf({ namespace: named.namespace, kind: owner.child, name }), named);
-    }
+    });
   }
   return (of) => {
     let top = of;
@@ -98,32 +99,34 @@ export function read(metric: SeriesLabels, namespace: string, kind: string, owne
   return nobody.has(name) || noWorkload.has(found.kind) || found.namespace === '' ? null : found;
 }
 
-/** What one server's answers say, or null when they say nothing. */
-export function containmentIn(
+/** What one server's answers say, or null when they say nothing. 8,000 workloads take some 60 ms, so it goes turn by turn. */
+export async function containmentIn(
   answers: ContainmentAnswers,
   { pods, owners }: ContainmentMapping,
   server: { name: string; match?: Record<string, string> | undefined },
   now: number,
-): ClusterContainment | null {
-  const top = topOwner(answers.ofOthers);
-  const onNodes = pairsIn(answers.onNodes ?? [], pods, top);
+): Promise<ClusterContainment | null> {
+  const top = await topOwner(answers.ofOthers);
+  const onNodes = await pairsIn(answers.onNodes ?? [], pods, top);
   const workloads = new Map<string, Workload>();
   const add = (key: Key, count: number): void => {
-    const workload = workloads.get(keyOf(key));
+    const id = keyOf(key);
+    const workload = workloads.get(id);
     if (workload) workload.pods += count;
-    else workloads.set(keyOf(key), { ...key, pods: count });
+    else workloads.set(id, { namespace: key.namespace, kind: key.kind, name: key.name, pods: count });
   };
   const ofPod = podOwner(owners);
-  for (const { metric, sample } of answers.ofPods ?? []) {
+  await eachInTurn(answers.ofPods ?? [], ({ metric, sample }) => {
     const own = ofPod ? read(metric, ofPod.namespace, ofPod.kind, ofPod.owner) : null;
     if (own) add(top(own), count(sample[1]));
-  }
+  });
   // Without kube_pod_owner the pods' own word has to do.
   if (workloads.size === 0) for (const { key, pods: on } of onNodes) add(key, on);
   if (workloads.size === 0) return null;
-  const kept = [...workloads.values()].sort((a, b) => b.pods - a.pods || (keyOf(a) < keyOf(b) ? -1 : 1));
-  const listed = kept.slice(0, MOST_WORKLOADS);
-  const at = new Map(listed.map((workload, i) => [keyOf(workload), i]));
+  const listed = [...workloads]
+    .sort(([a, { pods: x }], [b, { pods: y }]) => y - x || (a < b ? -1 : 1))
+    .slice(0, MOST_WORKLOADS);
+  const at = new Map(listed.map(([id], i) => [id, i]));
   const pairs = onNodes.flatMap(({ node, key, pods: on }): [string, number, number][] => {
     const i = at.get(keyOf(key));
     return i === undefined ? [] : [[node, i, on]];
@@ -131,28 +134,28 @@ export function containmentIn(
   return {
     server: server.name,
     match: server.match ?? {},
-    workloads: listed,
+    workloads: listed.map(([, workload]) => workload),
     onNodes: answers.onNodes === null || pairs.length > MOST_PAIRS ? null : pairs,
     seenAt: now,
   };
 }
 
-function pairsIn(
+async function pairsIn(
   series: readonly VectorSeries[],
   pods: ContainmentMapping['pods'],
   top: TopOwner,
-): { node: string; key: Key; pods: number }[] {
+): Promise<{ node: string; key: Key; pods: number }[]> {
   const pairs = new Map<string, { node: string; key: Key; pods: number }>();
-  for (const { metric, sample } of series) {
+  await eachInTurn(series, ({ metric, sample }) => {
     const own = read(metric, pods.namespace, pods.kind, pods.owner);
     const node = metric[pods.node];
-    if (!own || !node) continue;
+    if (!own || !node) return;
     const key = top(own);
     const id = `${node}\n${keyOf(key)}`;
     const pair = pairs.get(id);
     if (pair) pair.pods += count(sample[1]);
     else pairs.set(id, { node, key, pods: count(sample[1]) });
-  }
+  });
   return [...pairs.values()];
 }
 
