@@ -74,10 +74,10 @@ export function topSuspect(causes: readonly RootCause[]): RootCause | null {
 }
 
 /** With metrics the weights fitted beside metrics, else those fitted on alerts alone. */
-export const weightsFor = (input: CausesInput, model: CausesModel): CausesWeights =>
+const weightsFor = (input: CausesInput, model: CausesModel): CausesWeights =>
   input.serviceMetrics.length > 0 ? model.metrics : model.alerts;
 
-export const scoreOf = (candidate: Candidate, { weights }: CausesWeights): number =>
+const scoreOf = (candidate: Candidate, { weights }: CausesWeights): number =>
   signalNames.reduce((sum, name) => sum + (weights[name] ?? 0) * candidate.signals[name], 0);
 
 /** Shares that add up to 1, proportional to e^score. */
@@ -88,10 +88,13 @@ export function softmax(scores: readonly number[]): number[] {
   return exps.map((e) => e / total);
 }
 
+/** No candidate is surer than this: what calibrates it are two recorded systems, and a third will differ. */
+const surest = 0.97;
+
 /** Platt scaling on the log odds of the top candidate's share. */
-export function calibrate(share: number, { platt }: CausesWeights): number {
+export function calibrate(share: number, { platt }: Pick<CausesWeights, 'platt'>): number {
   const p = Math.min(1 - 1e-6, Math.max(1e-6, share));
-  return 1 / (1 + Math.exp(-(platt.a * Math.log(p / (1 - p)) + platt.b)));
+  return Math.min(surest, 1 / (1 + Math.exp(-(platt.a * Math.log(p / (1 - p)) + platt.b))));
 }
 
 /**

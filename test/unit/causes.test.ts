@@ -207,6 +207,32 @@ describe('root cause ranking', () => {
     expect(Math.abs(gap)).toBeGreaterThan(0.3);
   });
 
+  it('doubts a resource alert whose rule mostly fires with no fault around, and one that nothing else confirms', () => {
+    const symptoms = [alert('LatencyHigh', 'checkout'), alert('LatencyHigh', 'frontend')];
+    const of = (more: CauseAlert[]) => rankCauses(input([...symptoms, ...more]), model);
+    const share = (list: ReturnType<typeof rankCauses>) => list.find((c) => c.service === 'cart')!.probability;
+    const unknown = of([alert('CPUThrottlingHigh', 'cart')]);
+    const noise = of([alert('CPUThrottlingHigh', 'cart', 0, { relevance: 0.01 })]);
+    const confirmed = of([alert('CPUThrottlingHigh', 'cart'), alert('LatencyHigh', 'cart')]);
+    expect(share(noise)).toBeLessThan(share(unknown));
+    expect(share(unknown)).toBeLessThan(share(confirmed));
+    expect(
+      noise.find((c) => c.service === 'cart')!.evidence.some((e) => /mostly fire with no fault/.test(e.text)),
+    ).toBe(true);
+  });
+
+  it('costs a bounded walk in a graph of 100,000 calls with cycles, self-loops and hubs', () => {
+    const calls = Array.from({ length: 100_000 }, (_, i) => [(i * 31) % 2000, (i * i * 17 + i) % 2000]);
+    const big = buildGraph({ edges: calls.map(([a, b]) => ({ namespace: 'shop', caller: `s${a}`, callee: `s${b}` })) });
+    const alerts = Array.from({ length: 10_000 }, (_, i) => alert(`R${i % 50}`, `s${i % 1000}`, i));
+    rankCauses({ ...input(alerts), graph: big }, model);
+    const before = process.cpuUsage();
+    const causes = rankCauses({ ...input(alerts), graph: big }, model);
+    // Some 40 ms alone on a core (bench/correlate/causes-speed.ts).
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2_000);
+    expect(causes.length).toBeGreaterThan(0);
+  });
+
   it('has nothing to say of alerts without a service', () => {
     expect(rankCauses(input([alert('NodeDown', null)]), model)).toEqual([]);
     expect(topSuspect([])).toBeNull();

@@ -1,6 +1,6 @@
 import type { Models } from '../../config/models.ts';
 import { type CausesModel, type CausesWeights, type SignalName, signalNames } from '../../score/causes/model.ts';
-import { softmax } from '../../score/causes.ts';
+import { calibrate, softmax } from '../../score/causes.ts';
 import { type Case, casesOf } from './causes-data.ts';
 import { inventedForCauses } from './causes-systems.ts';
 import { type Choice, calibrationError, dot, fitChoices, fitPlatt, type Prediction } from './fit.ts';
@@ -25,10 +25,10 @@ const pull = 0.02;
 const prior: Record<SignalName, number> = {
   resource: 3,
   calledBySymptoms: 2,
-  depth: 1.5,
+  depth: 0.5,
   ruleDepth: 1,
   passedOn: 0.5,
-  coverage: 1,
+  coverage: 1.5,
   ownAlerts: 1,
   errors: 0.5,
   trafficOnly: -1,
@@ -222,12 +222,12 @@ function calibrationRow(
   predictions: readonly Held[],
 ): string {
   const scaled = [...new Set(cases.map(groupOf))].flatMap((group) => {
-    const own = fitPlatt(predictions.filter((p) => groupOf(p.case) !== group));
+    const platt = fitPlatt(predictions.filter((p) => groupOf(p.case) !== group));
     return cases
       .filter((c) => groupOf(c) === group)
       .map((c) => {
-        const { logit: x, right } = prediction(c, weights.get(group)!);
-        return { probability: 1 / (1 + Math.exp(-(own.a * x + own.b))), right };
+        const { order, share } = ranked(c, weights.get(group)!);
+        return { probability: calibrate(share, { platt }), right: order[0] === c.right };
       });
   });
   const above = scaled.filter((p) => p.probability > 0.8);

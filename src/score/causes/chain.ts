@@ -4,7 +4,7 @@ import type { Candidate } from './signals.ts';
 /** Longer chains are cut: nobody reads them. */
 const longest = 8;
 /** Services looked at on the way up, and callers of each: a hub has no more to tell than its first callers. */
-const mostServices = 400;
+const mostServices = 256;
 const mostCallers = 64;
 
 /**

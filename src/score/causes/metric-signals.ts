@@ -4,7 +4,7 @@ import type { MetricKind } from './metric-evidence.ts';
 import type { Reach } from './reach.ts';
 import type { Candidate } from './signals.ts';
 
-export type Family = 'latency' | 'errors' | 'saturation';
+type Family = 'latency' | 'errors' | 'saturation';
 
 /** One family of a service's metrics outside its usual range. */
 export type Anomaly = {

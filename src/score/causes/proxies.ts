@@ -22,7 +22,7 @@ const mostNeighbours = 400;
  * something themselves and share a part of the name, of at least five letters, which hardly any other neighbour has. The
  * graph seldom has the edge: the caller sees the balancer, the trace sees the service.
  */
-export function behind(proxy: string, namespace: string | null, graph: ServiceGraph): string[] {
+function behind(proxy: string, namespace: string | null, graph: ServiceGraph): string[] {
   const parts = proxy
     .toLowerCase()
     .split(/[^a-z]+/)

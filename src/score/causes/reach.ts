@@ -1,9 +1,9 @@
 import type { ServiceGraph } from '../../correlate/types.ts';
 
 /** Services met on one walk, nearest first; beyond this a service explains nothing that a reader would believe. */
-const mostServices = 400;
+const mostServices = 256;
 /** Calls looked at on one walk: a hub with 100,000 callers costs no more than a plain service. */
-const mostCalls = 2000;
+const mostCalls = 1000;
 
 /** Who reaches whom through calls, each walk done once. A service is known by its name within a namespace. */
 export type Reach = {

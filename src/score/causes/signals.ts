@@ -8,7 +8,7 @@ import { isProxy, withProxies } from './proxies.ts';
 import { createReach, type Reach } from './reach.ts';
 
 /** What an alert speaks of, by the words of its name and summary: the golden signals, and saturation of a resource. */
-export type AlertKind = 'resource' | 'errors' | 'traffic' | 'other';
+type AlertKind = 'resource' | 'errors' | 'traffic' | 'other';
 
 /** A service that may be the root cause, with what was found about it. */
 export type Candidate = {
@@ -34,7 +34,7 @@ export type Candidate = {
 /** The graph is looked at from at most this many alerting services, the first to alert. */
 const alertingLimit = 100;
 /** At most this many candidates are compared. */
-const candidateLimit = 400;
+const candidateLimit = 250;
 /** Direct callers or callees looked at, and services around one that alerts: a hub has no more to tell than its first. */
 const mostNeighbours = 400;
 const mostAround = 512;
