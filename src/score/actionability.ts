@@ -132,7 +132,13 @@ export function actionability(input: ActionabilityInput): Actionability {
     if (value !== 0) parts.push({ name, value, weight: model.weights[name] });
   }
   const value = input.rules.length === 0 ? 1 : 1 / (1 + Math.exp(-sum));
-  return { value: Math.round(value * 1000) / 1000, parts, why: whyLow(input, parts), seen: seenLeast(input), relevance: mostRelevant(input)?.relevance ?? 0 };
+  return {
+    value: Math.round(value * 1000) / 1000,
+    parts,
+    why: whyLow(input, parts),
+    seen: seenLeast(input),
+    relevance: mostRelevant(input)?.relevance ?? 0,
+  };
 }
 
 const mostRelevant = ({ rules }: WorthFacts): RuleWorth | null =>
