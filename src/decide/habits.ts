@@ -47,7 +47,14 @@ export type FlapRule = { window: number; enter: number; leave: number };
 /** The rules of an incident that was held back, for what people say of it later: the digest comes the next morning. */
 type Held = { turn: number; id: string; places: string[] };
 
-type Flap = { readonly key: string; changes: number[]; since: number | null; toldAt: number | null };
+/** `turn`: its row in the store, once it has one; null when another took that over. */
+type Flap = {
+  readonly key: string;
+  changes: number[];
+  since: number | null;
+  toldAt: number | null;
+  turn: number | null;
+};
 
 /** Two weeks: long enough for a rule that fires weekly, short enough to forget a rule that was mended. */
 const HALF_LIFE_MS = 14 * 24 * 60 * 60_000;
@@ -58,7 +65,7 @@ const UNKNOWN_SHARE = 0.5;
 const REMEMBERED = 20_000;
 /** State changes kept of one alert; more within the window say nothing new. */
 const CHANGES_KEPT = 32;
-/** Incidents held back whose rules are remembered, and what people said of them: in as many rows, used in turn. */
+/** Incidents held back whose rules are remembered, what people said of them, and flapping alerts: in as many rows, used in turn. */
 const HELD_KEPT = 5_000;
 /** The hour that `changes` looks back. */
 const CHANGES_WITHIN_MS = 60 * 60_000;
@@ -78,6 +85,8 @@ export function createHabits() {
   const flaps = new Map<string, Flap>();
   const changedRules = new Set<Habit>();
   const changedFlaps = new Set<string>();
+  const seats = new Map<number, Flap>();
+  let nextFlap = 0;
   const heldBack = new Map<string, Held>();
   const bySlot = new Map<number, Held>();
   let nextTurn = 0;
@@ -124,6 +133,16 @@ export function createHabits() {
       ? (general[of] - habit[of] + PRIOR_N * UNKNOWN_SHARE) / (general[among] - habit[among] + PRIOR_N)
       : UNKNOWN_SHARE;
     return (habit[of] + PRIOR_N * elsewhere) / (habit[among] + PRIOR_N);
+  }
+
+  /** Gives a flapping alert its row in the store: as many as there are, used in turn, since alerts are without number. */
+  function seat(flap: Flap, turn: number): number {
+    const before = seats.get(turn % HELD_KEPT);
+    if (before && before !== flap) before.turn = null;
+    seats.set(turn % HELD_KEPT, flap);
+    flap.turn = turn;
+    nextFlap = Math.max(nextFlap, turn + 1);
+    return turn;
   }
 
   function keep(held: Held): void {
@@ -188,7 +207,7 @@ export function createHabits() {
       const key = alertKey(alert);
       let flap = flaps.get(key);
       if (!flap) {
-        flap = { key, changes: [], since: null, toldAt: null };
+        flap = { key, changes: [], since: null, toldAt: null, turn: null };
         flaps.set(key, flap);
       }
       settle(flap, rule, now);
@@ -220,15 +239,16 @@ export function createHabits() {
       changedFlaps.add(flap.key);
     },
 
-    /** What changed since the last call, for the store. A flap that is over is kept as an empty one. */
+    /** What changed since the last call, for the store. */
     drain(): MemoryRecord[] {
       const records = [...changedRules].map(
         ({ general: _, key, ...doc }): MemoryRecord => ({ scope: 'habit', key, doc }),
       );
       for (const key of changedFlaps) {
         const flap = flaps.get(key);
-        const doc = flap ? { changes: flap.changes, since: flap.since, toldAt: flap.toldAt } : { changes: [] };
-        records.push({ scope: 'flap', key, doc });
+        if (!flap) continue;
+        const turn = flap.turn ?? seat(flap, nextFlap);
+        records.push({ scope: 'flap', key: String(turn % HELD_KEPT), doc: { ...flap, changes: [...flap.changes] } });
       }
       for (const held of changedHeld) records.push({ scope: 'held', key: String(held.turn % HELD_KEPT), doc: held });
       changedHeld.clear();
@@ -253,7 +273,10 @@ export function createHabits() {
         }
         if (scope === 'flap') {
           const changes = Array.isArray(saved.changes) ? saved.changes.filter((at) => Number.isFinite(at)) : [];
-          if (changes.length > 0) flaps.set(key, { key, changes, since: time('since'), toldAt: time('toldAt') });
+          if (changes.length === 0 || typeof saved.key !== 'string') continue;
+          const flap = { key: saved.key, changes, since: time('since'), toldAt: time('toldAt'), turn: null };
+          flaps.set(flap.key, flap);
+          seat(flap, n('turn'));
         }
       }
     },

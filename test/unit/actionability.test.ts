@@ -168,7 +168,7 @@ describe('habits', () => {
   test('what the store gives back broken is left out', () => {
     const habits = createHabits();
     habits.load([
-      { scope: 'flap', key: 's/f', doc: { changes: 'many' } },
+      { scope: 'flap', key: '0', doc: { key: 's/f', changes: 'many' } },
       { scope: 'held', key: 'x', doc: null },
       { scope: 'habit', key: '\n\na\nProbe', doc: { lone: 'two', selfResolved: Number.NaN } },
       { scope: 'rule', key: 'of the correlator', doc: {} },
