@@ -143,7 +143,7 @@ export function createCorrelator(
    * The live points within eps of `x`, closest spots first. A list is skipped when even a simultaneous onset could not
    * reach the cut, and left once `perCell` neighbours were found in it: more of the same rule at the same spot add nothing.
    * A way of several hops stands for the silent services on it: where a service beside `x` alerts with it (affinity `near`),
-   * nothing further off is looked at, or two subtrees that meet at one door would be one fault.
+   * nothing further off in the graph is looked at, or two subtrees that meet at one door would be one fault.
    */
   function neighboursOf(x: Entry): Neighbour[] {
     const found: Neighbour[] = [];
@@ -151,7 +151,7 @@ export function createCorrelator(
     const budget = { left: looks };
     let strongest = 0;
     for (const { spot, connectivity: c } of x.spot.near) {
-      if (guard && c < close && strongest >= model.guard.near) return found;
+      if (guard && c < close && strongest >= model.guard.near && spot.onGraph && x.spot.onGraph) continue;
       for (const cell of spot.cells.values()) {
         if (budget.left <= 0) return found;
         budget.left -= 1;

@@ -56,6 +56,8 @@ export type Spot = {
   /** The same by spot. */
   links: Map<Spot, number>;
   live: number;
+  /** Whether the service graph knows its service. */
+  onGraph: boolean;
   /** How often something began here, in groups, and when last; kept by the correlator for longer than the spot lives. */
   begun: { count: number; last: number } | null;
   /** How many spots had been dropped when dead ones were last cleared from `near`. */
@@ -136,6 +138,7 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
       near: [],
       links: new Map(),
       live: 0,
+      onGraph: connectivity.onGraph(f),
       begun: null,
       clearedAt: drops,
     };
@@ -152,7 +155,7 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     const host = hostKey(f);
     if (host !== null) addTo(byHost, host, spot);
     addTo(bySite, f.site, spot);
-    if (!connectivity.onGraph(f)) addTo(offGraph, f.site, spot);
+    if (!spot.onGraph) addTo(offGraph, f.site, spot);
     return spot;
   }
 
@@ -169,7 +172,7 @@ export function createSpotIndex(connectivity: Connectivity, limit = nearLimit): 
     const host = hostKey(spot.where);
     if (host !== null) removeFrom(byHost, host);
     removeFrom(bySite, spot.where.site);
-    if (!connectivity.onGraph(spot.where)) removeFrom(offGraph, spot.where.site);
+    if (!spot.onGraph) removeFrom(offGraph, spot.where.site);
     for (const { spot: other } of spot.near) {
       if (other === spot) continue;
       if (!other.links.delete(spot)) continue;

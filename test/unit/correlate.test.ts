@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadModels } from '../../src/config/models.ts';
 import { createCorrelator } from '../../src/correlate/correlator.ts';
-import { buildGraph } from '../../src/correlate/graph.ts';
+import { buildGraph, emptyGraph } from '../../src/correlate/graph.ts';
 import type { Correlator, Earlier, Placement, Point } from '../../src/correlate/types.ts';
 
 const model = loadModels().correlation;
@@ -120,6 +120,14 @@ describe('correlation', () => {
     expect(of('a1')).toEqual(of('a2'));
     expect(of('b1')).toEqual(of('b2'));
     expect(of('a1')).not.toEqual(of('b1'));
+  });
+
+  it('keeps looking round the whole namespace where no graph says who is beside whom', () => {
+    const s = story(createCorrelator({ graph: emptyGraph(), windowMs: 900_000 }, model));
+    const keys = ['payment', 'checkout', 'payment', 'checkout', 'payment', 'checkout'].map((service, i) =>
+      s.fire(`R${i % 5}`, service, i === 0 ? 0 : 45 + i * 2, { alert: `t/${i}` }),
+    );
+    expect(new Set(keys.map(s.incident)).size).toBe(1);
   });
 
   it('reaches over a silent service to the one that alerts behind it', () => {
