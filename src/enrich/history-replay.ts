@@ -27,6 +27,8 @@ const CANDIDATES = 100;
 const ENDED = 200;
 const EPISODES = 1_000;
 const CHANGES = 2_000;
+/** Each with the kinds it met, some 100: 20 MB. */
+const REMEMBERED_KEYS = 5_000;
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
@@ -110,7 +112,19 @@ export function createReplayHistory(): { source: FactSource; observe(effects: Ef
   const ofRule = ({ rule, service }: HistoryQuery): readonly Episode[] | undefined =>
     service === null ? byRule.get(rule) : byRuleAndService.get(`${rule}\n${service}`);
 
+  /** Kinds meet again and again: a month's comparisons are a few hundred thousand different ones. */
+  let scores = new Map<string, Map<object, number>>();
+
   const past: Past = {
+    scores(key) {
+      const known = scores.get(key);
+      if (known) return known;
+      if (scores.size >= REMEMBERED_KEYS) scores = new Map();
+      const fresh = new Map<object, number>();
+      scores.set(key, fresh);
+      return fresh;
+    },
+
     async incidents(query) {
       const { rule, service, before, incidentId } = query;
       const found: PastIncident[] = [];

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Facts } from '../domain/facts.ts';
 import type { SimilarIncident } from '../domain/incident.ts';
-import { type Described, percentile, similarity } from '../score/similar.ts';
+import { type Described, likenessKey, percentile, similarity } from '../score/similar.ts';
 import {
   type Ending,
   endings,
@@ -27,6 +27,8 @@ export type Past = {
   incidents(query: HistoryQuery): Promise<PastIncident[]>;
   rule(query: HistoryQuery): Promise<RuleHistory>;
   endings(ids: readonly string[]): Promise<Map<string, Ending>>;
+  /** What was found before of how like each kind is to what has this key; a past without kinds has none. */
+  scores?(key: string): Map<object, number>;
 };
 
 /** What happened before: similar incidents, how they ended, how long they took, and whether this is the first of its kind. */
@@ -86,7 +88,7 @@ export async function lookBack(past: Past, subject: Subject): Promise<Partial<Fa
     suspect,
   };
   const incidents = await past.incidents(query);
-  const scores = new Map<object, number>();
+  const scores = past.scores?.(likenessKey(described)) ?? new Map<object, number>();
   const scoreOf = (one: PastIncident): number => {
     const kind = one.kind ?? one;
     const known = scores.get(kind);
