@@ -46,6 +46,9 @@ const keyOf = (namespace: string | null, service: string): string => `${namespac
 const unknownRelevance = 0.5;
 /** 0..1: how far an alert is believed. */
 const trust = ({ relevance }: CauseAlert): number => Math.min(1, (relevance ?? unknownRelevance) / unknownRelevance);
+const leastTrust = 1e-3;
+const mostTrusted = (c: Candidate): number =>
+  [...c.alerts, ...c.calledIn].reduce((max, a) => Math.max(max, trust(a)), 0);
 /** A resource alert on a service that shows nothing else, though others above do, counts this much. */
 const unconfirmed = 0.5;
 
@@ -141,6 +144,8 @@ type View = {
   byRule: Map<string, Seen[]>;
   rulesOf: Map<string, Set<string>>;
   kinds: Map<CauseAlert, AlertKind>;
+  /** How far the best believed alert is: where all are doubted, that tells none of them from the others. */
+  trust: number;
   /** Most direct callees of any silent candidate. */
   widest: number;
   calls: number;
@@ -180,6 +185,7 @@ function viewOf(mentioned: Candidate[], reach: Reach, model: CausesModel): View 
     byRule,
     rulesOf,
     kinds,
+    trust: mentioned.reduce((max, c) => Math.max(max, mostTrusted(c)), leastTrust),
     widest: 0,
     calls,
     errors,
@@ -206,9 +212,9 @@ function alertSignals(c: Candidate, view: View, input: CausesInput): void {
   // A lone resource alert beside the story proves nothing; it counts as far as its service is part of the story otherwise.
   const shown = c.calledIn.length > 0 || kinds.some((k) => k !== 'resource') || view.mentioned.length === 1;
   const confirmed = shown ? 1 : above.length > 0 ? unconfirmed : 0;
-  signals.resource = c.resourceAlert ? trust(c.resourceAlert) * confirmed : 0;
-  const believed = [...c.alerts, ...c.calledIn].reduce((max, a) => Math.max(max, trust(a)), 0);
-  signals.doubt = named ? 1 - believed : 0;
+  signals.resource = c.resourceAlert ? (trust(c.resourceAlert) / view.trust) * confirmed : 0;
+  const believed = mostTrusted(c);
+  signals.doubt = named ? 1 - believed / view.trust : 0;
   signals.calledBySymptoms = view.calls > 0 ? (c.calledIn.length - out) / view.calls : 0;
   signals.depth = others > 0 ? (above.length - below.length) / others : 0;
   signals.ruleDepth = ruleDepth(c, view);
