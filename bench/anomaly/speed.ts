@@ -1,12 +1,11 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createDetector, scoreSeries } from '../../src/enrich/anomaly/detector.ts';
 import { loadAnomalyModel } from '../../src/enrich/anomaly/model.ts';
 import { createAnomalyService } from '../../src/enrich/anomaly/service.ts';
+import { watchTurns } from '../stall.ts';
 import { makeSeries, shapes } from './synthetic.ts';
 
 /**
- * What one series costs: ms to score 1,440 points in this thread and through the service, the longest stall of this
+ * What one series costs: ms to score 1,440 points in this thread and through the service, the longest turn of this
  * thread's event loop meanwhile, and the memory of one detector. `node --expose-gc bench/anomaly/speed.ts`
  */
 const model = loadAnomalyModel();
@@ -30,18 +29,12 @@ const service = createAnomalyService({ size: rounds, model });
 const first = performance.now();
 await service.score(series[0]!);
 print(`through the service: first ${(performance.now() - first).toFixed(0)} ms (starts the thread)`);
-const stallOf = async (work: () => Promise<unknown>): Promise<string> => {
-  const stall = monitorEventLoopDelay({ resolution: 1 });
-  stall.enable();
-  await work();
-  stall.disable();
-  return (stall.max / 1e6).toFixed(1);
-};
-const idle = await stallOf(() => sleep(2000));
 const through = performance.now();
-const busy = await stallOf(() => Promise.all(series.map((points) => service.score(points))));
+const turns = watchTurns();
+await Promise.all(series.map((points) => service.score(points)));
+const longest = turns.stop().toFixed(1);
 print(`  then ${((performance.now() - through) / rounds).toFixed(0)} ms per series, ${rounds} queued`);
-print(`  longest stall of this thread ${busy} ms; with nothing to do ${idle} ms`);
+print(`  longest turn of this thread meanwhile: ${longest} ms of its CPU`);
 await service.stop();
 
 if (globalThis.gc) {
