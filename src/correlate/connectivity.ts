@@ -62,7 +62,9 @@ export function createConnectivity(graph: ServiceGraph, model: CorrelationModel[
     return ball;
   }
 
-  const known = (service: string, f: Place): boolean => graph.has(service, f.namespace);
+  /** A service that is listed without a single call is as good as unknown: who lists owners has not said who calls whom. */
+  const known = (service: string, f: Place): boolean =>
+    graph.callees(service, f.namespace).length > 0 || graph.callers(service, f.namespace).length > 0;
   const onGraph = (f: Place): boolean => f.service !== null && known(f.service, f);
 
   function hopsBetween(a: string, fa: Place, b: string, fb: Place): number {

@@ -122,8 +122,14 @@ describe('correlation', () => {
     expect(of('a1')).not.toEqual(of('b1'));
   });
 
-  it('keeps looking round the whole namespace where no graph says who is beside whom', () => {
-    const s = story(createCorrelator({ graph: emptyGraph(), windowMs: 900_000 }, model));
+  it.each([
+    ['there is none', emptyGraph()],
+    [
+      'the services are only listed',
+      buildGraph({ edges: [], nodes: [{ service: 'payment' }, { service: 'checkout' }] }),
+    ],
+  ])('keeps looking round the whole namespace where no graph says who is beside whom: %s', (_, graph) => {
+    const s = story(createCorrelator({ graph, windowMs: 900_000 }, model));
     const keys = ['payment', 'checkout', 'payment', 'checkout', 'payment', 'checkout'].map((service, i) =>
       s.fire(`R${i % 5}`, service, i === 0 ? 0 : 45 + i * 2, { alert: `t/${i}` }),
     );
