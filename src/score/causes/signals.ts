@@ -142,7 +142,9 @@ type View = {
   symptomatic: Seen[];
   /** Services of each rule, for depth among equals. */
   byRule: Map<string, Seen[]>;
+  /** Rules of each service that fire, but for those that speak of traffic; which those are. */
   rulesOf: Map<string, Set<string>>;
+  traffic: ReadonlySet<string>;
   kinds: Map<CauseAlert, AlertKind>;
   /** How far the best believed alert is: where all are doubted, that tells none of them from the others. */
   trust: number;
@@ -156,6 +158,7 @@ function viewOf(mentioned: Candidate[], reach: Reach, model: CausesModel): View 
   const byRule = new Map<string, Seen[]>();
   const seen: Seen[] = [];
   const rulesOf = new Map<string, Set<string>>();
+  const traffic = new Set<string>();
   const kinds = new Map<CauseAlert, AlertKind>();
   let calls = 0;
   let errors = 0;
@@ -167,7 +170,9 @@ function viewOf(mentioned: Candidate[], reach: Reach, model: CausesModel): View 
     for (const alert of c.alerts) {
       const kind = kindOf(alert, model);
       kinds.set(alert, kind);
-      rules.add(alert.alertname);
+      // Traffic drops below what failed: who shows it first or deepest says nothing.
+      if (kind === 'traffic') traffic.add(alert.alertname);
+      else rules.add(alert.alertname);
       if (kind === 'errors') errors += 1;
       if (kind === 'resource') c.resourceAlert ??= alert;
       if (alert.destination !== null && alert.destination !== alert.service) calls += 1;
@@ -184,6 +189,7 @@ function viewOf(mentioned: Candidate[], reach: Reach, model: CausesModel): View 
     symptomatic: telling.length > 0 ? telling : seen,
     byRule,
     rulesOf,
+    traffic,
     kinds,
     trust: mentioned.reduce((max, c) => Math.max(max, mostTrusted(c)), leastTrust),
     widest: 0,
@@ -258,8 +264,8 @@ function leads(c: Candidate, view: View, { precedence }: CausesInput): void {
 function ruleDepth(c: Candidate, view: View): number {
   let sum = 0;
   let total = 0;
-  for (const services of view.byRule.values()) {
-    if (services.length < 2) continue;
+  for (const [rule, services] of view.byRule) {
+    if (services.length < 2 || view.traffic.has(rule)) continue;
     total += services.length;
     let depth = 0;
     let has = false;
