@@ -18,6 +18,9 @@ const WEIGHED_RULES = 20;
 const SYMPTOM_HOPS = 3;
 /** It begins within this time of the last change there: later, it is rather a story of its own. */
 const SYMPTOM_MS = 5 * 60_000;
+/** Wider than this it is a story of its own; and looking from each service through a large graph must not cost an assessment. */
+const SYMPTOM_SERVICES = 20;
+const MOST_REACHED = 500;
 
 /** Everything about this incident that the verdict may look at, apart from what the other judges find. */
 export function verdictFacts(
@@ -227,7 +230,8 @@ export function hush(
 
 /**
  * The open incident, told of before this one began, whose suspect every service here is or calls, directly or through
- * others, and where something began or ended within five minutes of its beginning. Null when there is none, or when this one is worse.
+ * others, in the same cluster, and where something began or ended within five minutes of its beginning. Null when there is
+ * none, or when this one is worse.
  */
 function symptomOf(
   world: World,
@@ -237,7 +241,7 @@ function symptomOf(
   services: readonly string[],
   now: number,
 ): Learned['symptomOf'] {
-  if (world.suspected.size === 0 || services.length === 0) return null;
+  if (world.suspected.size === 0 || services.length === 0 || services.length > SYMPTOM_SERVICES) return null;
   const severity = firing.reduce<Alert['severity']>((a, b) => worse(a, b.severity), 'info');
   const under = services.map((service) => reachable(rules, service));
   const [first, ...others] = under;
@@ -250,17 +254,24 @@ function symptomOf(
       if (paged.state.status === 'resolved' || number > state.number || notifiedSeverity === null) continue;
       if (state.startedAt - lastChangeAt > SYMPTOM_MS || state.startedAt < startedAt - SYMPTOM_MS) continue;
       if (severityRank(severity) < severityRank(notifiedSeverity) || now < startedAt) continue;
+      if (!sameClusters(firing, paged)) continue;
       return { incidentId: id, number, suspect, startedAt };
     }
   }
   return null;
 }
 
+/** Services of one name in two clusters are two services. */
+function sameClusters(firing: readonly Alert[], { members }: LiveIncident): boolean {
+  const there = new Set([...members.values()].map((alert) => alert.cluster));
+  return firing.every((alert) => there.has(alert.cluster));
+}
+
 /** A service and what it calls, directly or through others. */
 function reachable({ graph }: Rules, service: string): Set<string> {
   const seen = new Set([service]);
   let edge = [service];
-  for (let hop = 0; hop < SYMPTOM_HOPS && edge.length > 0; hop += 1) {
+  for (let hop = 0; hop < SYMPTOM_HOPS && edge.length > 0 && seen.size < MOST_REACHED; hop += 1) {
     edge = edge.flatMap((name) => graph.callees(name, null).filter((callee) => !seen.has(callee)));
     for (const callee of edge) seen.add(callee);
   }

@@ -266,10 +266,13 @@ describe('a symptom', () => {
     expect(news(still)).toEqual(['open slack:#shop']);
   });
 
-  test('is only what stands on the suspect, is no worse, and begins soon after', () => {
+  test('is only what stands on the suspect in the same cluster, is no worse, and begins soon after', () => {
     const beside = down();
     beside.fire('QueueGrows', { service: 'mail', severity: 'warning' });
     expect(news(beside)).toEqual(['open slack:#shop']);
+    const elsewhere = down();
+    elsewhere.fire('QueueGrows', { ...queue, cluster: 'other' });
+    expect(news(elsewhere)).toEqual(['open slack:#shop']);
     const worse = down();
     worse.fire('Slow', { service: 'web', severity: 'critical' });
     expect(news(worse)).toEqual(['open slack:#shop']);
