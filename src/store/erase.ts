@@ -85,6 +85,13 @@ export async function erasePerson(
       const changed = await scrubPlace(client, place, { name, pseudonym, mentions });
       if (changed > 0) rows[place.table] = changed;
     }
+    // A kept config tree explains past verdicts; one that names them goes, and the tree in force has to do.
+    const trees = await client.query<{ hash: string; tree: string }>('select hash, tree::text from configs');
+    const naming = trees.rows.filter(({ tree }) => new RegExp(mentions.source, 'u').test(tree)).map(({ hash }) => hash);
+    if (naming.length > 0) {
+      await client.query('delete from configs where hash = any ($1)', [naming]);
+      rows.configs = naming.length;
+    }
     const audit = await eraseFromAudit(client, key, { name, mentions: new RegExp(mentions.source, 'u'), by, at: now });
     await client.query('commit');
     return { pseudonym, rows, audit };

@@ -25,7 +25,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => database.close());
 beforeEach(() =>
-  database.pool.query('truncate audit_log, audit_private, settings, incidents, timeline, feedback, correlation_memory'),
+  database.pool.query(
+    'truncate audit_log, audit_private, settings, incidents, timeline, feedback, correlation_memory, configs',
+  ),
 );
 
 const deed = (n: number, who: string, after: unknown = {}): AuditRecord => ({
@@ -138,6 +140,10 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
   await pool.query(`insert into correlation_memory (scope, key, doc) values ('silences', 'main', $1)`, [
     { polledAt: 1, silences: [{ id: 's', match: [], until: 2, by: 'ana', comment: 'ana was here' }] },
   ]);
+  await pool.query(`insert into configs (hash, first_at, tree) values ('a', now(), $1), ('b', now(), $2)`, [
+    { routing: { people: { ana: { email: 'ana@example.com' } } } },
+    { routing: { people: { manana: {} } } },
+  ]);
   // an owner holds the shard, as the service does
   const session = (await openShard({ url: database.url, name: 'default', log: quiet, auditKey: key }))!;
   let lost = false;
@@ -153,7 +159,8 @@ test('an erased person is nowhere any more, counts stay, and the trail is whole'
     () => 'the owner still has the shard, and the name in its memory',
   );
   const { pseudonym } = erased;
-  expect(erased.rows).toEqual({ incidents: 1, timeline: 1, feedback: 1, correlation_memory: 1 });
+  expect(erased.rows).toEqual({ incidents: 1, timeline: 1, feedback: 1, correlation_memory: 1, configs: 1 });
+  expect((await pool.query('select hash from configs')).rows).toEqual([{ hash: 'b' }]);
 
   const all: unknown[] = [];
   for (const table of ['incidents', 'timeline', 'feedback', 'audit_log', 'audit_private', 'correlation_memory'])
