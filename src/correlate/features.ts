@@ -98,7 +98,7 @@ export function looksOf({ labels, alertname, summary, groupKey }: Point): Looks 
   return looks;
 }
 
-export const siteKey = ({ tenant, cluster, namespace }: Pick<Point, 'tenant' | 'cluster' | 'namespace'>): string =>
+const siteKey = ({ tenant, cluster, namespace }: Pick<Point, 'tenant' | 'cluster' | 'namespace'>): string =>
   `${tenant}\n${cluster ?? ''}\n${namespace ?? ''}`;
 export const ruleKey = (place: RulePlace): string => `${siteKey(place)}\n${place.alertname}`;
 

@@ -17,7 +17,7 @@ const fewest = 4;
 const most = 5_000;
 
 type SplitModel = CorrelationModel['split'];
-export type Groups = { groups: number[][]; within: number; between: number };
+type Groups = { groups: number[][]; within: number; between: number };
 
 /**
  * Whether n points are several stories: density clusters (DBSCAN with core points of two) at the affinity `tight`, united
