@@ -16,6 +16,8 @@ type Style = {
   step: number;
   rules: Record<'latency' | 'call' | 'cpu' | 'memory' | 'errors' | 'traffic' | 'front', string>;
   metrics: { latency: string; edge: string | null; cpu: string | null; success: string | null; traffic: string };
+  /** What is below everything has rules of its own (PostgresDown), which nothing above it can share. */
+  ownRules: boolean;
   /** How likely a rule is to notice what reached a service. */
   sharpness: number;
   /** Relative noise of a series, and how often one spikes by itself. */
@@ -75,6 +77,7 @@ function styleOf(random: Random): Style {
       success: random.next() < 0.7 ? random.pick(['service_availability_percent', 'success_ratio_percent']) : null,
       traffic: 'requests_per_second',
     },
+    ownRules: random.next() < 0.5,
     sharpness: random.between(0.45, 0.95),
     noise: random.between(0.03, 0.2),
     spikes: random.between(0.001, 0.012),
@@ -288,8 +291,9 @@ function fire(
   const mute = random.next() < 0.15;
   for (const [service, effect] of of) {
     if (mute && service === root) continue;
-    if (notices((2 * effect.latency) / base.get(service)!)) alert(rules.latency, service, effect.lagMs);
-    if (notices(effect.errors / 2)) alert(rules.errors, service, effect.lagMs);
+    const own = style.ownRules && !graph.callees.has(service) && !graph.proxies.has(service) ? service : '';
+    if (notices((2 * effect.latency) / base.get(service)!)) alert(own + rules.latency, service, effect.lagMs);
+    if (notices(effect.errors / 2)) alert(own + rules.errors, service, effect.lagMs);
     if (notices(effect.cpu / 12)) alert(rules.cpu, service, effect.lagMs);
     if (kind === 'cpu' && service === root && random.next() < 0.3) alert(rules.memory, service, effect.lagMs);
     for (const callee of graph.callees.get(service) ?? []) {

@@ -280,7 +280,8 @@ function ruleDepth(c: Candidate, view: View): number {
 
 /**
  * Whether trouble is seen to pass from here to a direct caller: 1 when a caller has the same rule or an alert on the call, −1
- * when callers alert, but of other things, 0 when none of them alerts.
+ * when callers alert, but of other things, 0 when none of them alerts. A rule that only this service has (PostgresDown) cannot
+ * be shared by its callers: that they alert of other things is no evidence then.
  */
 function passedOn(c: Candidate, view: View, graph: ServiceGraph): number {
   if (c.calledIn.length > 0) return 1;
@@ -293,7 +294,7 @@ function passedOn(c: Candidate, view: View, graph: ServiceGraph): number {
     alerting = true;
     for (const rule of own) if (rules.has(rule)) return 1;
   }
-  return alerting ? -1 : 0;
+  return alerting && [...own].some((rule) => view.byRule.get(rule)!.length > 1) ? -1 : 0;
 }
 
 /** Whether a proxy that stands before it alerts, which is as good as an alert of its own. */
