@@ -159,6 +159,7 @@ const teamSources: Record<string, string> = {
   route: 'the route itself',
   label: "the lead alert's team label",
   owner: 'the catalogue, as the owner of the suspected service',
+  unowned: 'the route, for what nobody else owns',
   default: 'default_team, since nothing else names one',
 };
 

@@ -91,6 +91,7 @@ export function runRoutesTest(options: {
     route: 'named by the route',
     label: 'named by the label `team`',
     owner: `owner of ${service}`,
+    unowned: 'the route, for what nobody else owns',
     default: 'default_team, since nothing names a team',
   }[result.teamFrom];
   for (const nodes of result.path) out(`route       ${nodes.join('\n            → ')}\n`);

@@ -451,6 +451,7 @@ const Channel = z
 type RouteInput = {
   match?: string[];
   team?: string;
+  unowned_team?: string;
   channels?: string[];
   escalation?: string;
   continue?: boolean;
@@ -461,6 +462,7 @@ type RouteInput = {
 export type Route = {
   match: string[];
   team?: string;
+  unowned_team?: string;
   channels?: string[];
   escalation?: string;
   continue: boolean;
@@ -470,6 +472,7 @@ export const Route: z.ZodType<Route, RouteInput> = z.lazy(() =>
   z.strictObject({
     match: Match.default([]),
     team: z.string().optional(),
+    unowned_team: z.string().optional().describe('the team of what no `team`, label or catalogue gives to anybody'),
     channels: z.array(Channel).min(1).optional(),
     escalation: z.string().optional(),
     continue: z.boolean().default(false),

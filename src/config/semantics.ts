@@ -109,6 +109,7 @@ function checkRoutes(tree: Tree, names: Names, found: Findings): void {
   const missing = new Map<string, Spot>();
   for (const route of allRoutes(root)) {
     mustExist(child(route, 'team'), names.teams, 'team', found);
+    mustExist(child(route, 'unowned_team'), names.teams, 'team', found);
     mustExist(child(route, 'escalation'), names.policies, 'escalation policy', found);
     for (const channel of items(child(route, 'channels'))) {
       const [kind, target] = (text(channel) ?? '').split(':', 2);

@@ -20,7 +20,7 @@ export type RouteInput = {
 export type RouteResult = {
   primaryTeam: string;
   /** What named the team, in the contract's order of precedence. */
-  teamFrom: 'assigned' | 'route' | 'label' | 'owner' | 'default';
+  teamFrom: 'assigned' | 'route' | 'label' | 'owner' | 'unowned' | 'default';
   /** True when neither the route nor a label nor the catalogue names a configured team. */
   unknownOwner: boolean;
   /** Who gets the first message; never empty. */
@@ -114,6 +114,7 @@ function teamOf(
   if (isTeam(label)) return { team: label, from: 'label' };
   const owner = input.service === null ? null : catalogue.get(input.service)?.owner;
   if (isTeam(owner)) return { team: owner, from: 'owner' };
+  if (isTeam(node.unownedTeam)) return { team: node.unownedTeam, from: 'unowned' };
   return { team: routing.defaultTeam, from: 'default' };
 }
 

@@ -7,6 +7,8 @@ import { type AddressBook, addressBook } from './targets.ts';
 export type RouteNode = {
   matchers: CompiledMatchers;
   team: string | null;
+  /** The team of what neither the route, a label nor the catalogue gives to anybody. */
+  unownedTeam: string | null;
   channels: readonly string[];
   escalation: string | null;
   goesOn: boolean;
@@ -31,6 +33,7 @@ export function compileRouting(config: Config, assumeSecrets: boolean): RoutingP
   const root: RouteNode = {
     matchers: compileMatchers([]),
     team: null,
+    unownedTeam: null,
     channels,
     escalation: escalation ?? null,
     goesOn: false,
@@ -53,6 +56,7 @@ function compileChildren(routes: readonly Route[], parent: RouteNode, prefix: st
     const node: RouteNode = {
       matchers,
       team: route.team ?? parent.team,
+      unownedTeam: route.unowned_team ?? parent.unownedTeam,
       channels: route.channels ?? parent.channels,
       escalation: route.escalation ?? parent.escalation,
       goesOn: route.continue,

@@ -100,6 +100,24 @@ describe('the tree', () => {
 });
 
 describe('the team', () => {
+  test('may be given by the route to what nobody owns there, and then its owner is known', () => {
+    const platform = withRoutes([
+      { match: ['alertname=~"Kube.*"'], unowned_team: 'shop', routes: [{ match: ['env="dev"'] }] },
+    ]);
+    const from = (labels: Record<string, string>, service: string) => {
+      const { primaryTeam, teamFrom, unknownOwner } = to(
+        { alertname: 'KubePodCrashLooping', ...labels },
+        { service },
+        platform,
+      );
+      return [primaryTeam, teamFrom, unknownOwner];
+    };
+    expect(from({}, 'checkout')).toEqual(['payments', 'owner', false]);
+    expect(from({}, 'nobodys')).toEqual(['shop', 'unowned', false]);
+    expect(from({ env: 'dev' }, 'nobodys')).toEqual(['shop', 'unowned', false]);
+    expect(from({ alertname: 'Slow' }, 'nobodys')[2]).toBe(true);
+  });
+
   test('is the route`s own, else the lead`s label, else the owner of the suspected service, else the default', () => {
     const from = (labels: Record<string, string>, service: string | null) => {
       const result = to(labels, { service });
