@@ -12,7 +12,7 @@ import { type Severity, severityRank, worse } from './domain/severity.ts';
 import type { LiveIncident, World } from './domain/world.ts';
 import type { Rules } from './rules.ts';
 import { rankCauses } from './score/causes.ts';
-import { suspectDeploys } from './score/deploys.ts';
+import { deploysHere, suspectDeploys } from './score/deploys.ts';
 import { assessImpact } from './score/impact.ts';
 import { tierOf } from './score/priority.ts';
 import { recommend } from './score/recommend.ts';
@@ -51,8 +51,9 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
 
   const ranked =
     members.length > RANKED ? [...members].sort((a, b) => a.startsAt - b.startsAt).slice(0, RANKED) : members;
+  const changes = deploysHere([...world.deploys, ...facts.deploys], ranked);
   const deploys = suspectDeploys({
-    deploys: [...world.deploys, ...facts.deploys],
+    deploys: changes,
     alerts: ranked,
     declared,
     graph,
@@ -62,7 +63,7 @@ function judge(world: World, rules: Rules, incident: LiveIncident, facts: Facts,
     {
       alerts: ranked.map((a) => ({ ...pointOf(a), status: a.status, relevance: world.relevance(a).relevance })),
       graph,
-      deploys: [...world.deploys, ...facts.deploys],
+      deploys: changes,
       serviceMetrics: facts.serviceMetrics,
       feedback: state.causeFeedback,
       precedence: (a, b) => world.lags.between(state.tenant, a, b),

@@ -98,16 +98,30 @@ function decay({ startedAt: from, finishedAt }: Deploy, onset: number, weights: 
   return 2 ** (-Math.max(0, onset - until - weights.plateauMs) / weights.halfLifeMs);
 }
 
+/** The deploys that went where these alerts are from; the ranking of causes looks at no other. */
+export function deploysHere(deploys: readonly Deploy[], alerts: DeploySuspects['alerts']): Deploy[] {
+  if (deploys.length === 0) return [];
+  const whence = whenceOf(alerts);
+  return deploys.filter((deploy) => !elsewhere(deploy, whence));
+}
+
+type Whence = { clusters: Set<string>; environments: Set<string> };
 type Place = { service: string; namespace: string | null; firstAt: number };
-type Story = { places: Map<string, Place>; firstAt: number; clusters: Set<string>; environments: Set<string> };
+type Story = Whence & { places: Map<string, Place>; firstAt: number };
+
+function whenceOf(alerts: DeploySuspects['alerts']): Whence {
+  const [clusters, environments] = [new Set<string>(), new Set<string>()];
+  for (const { cluster, labels } of alerts) {
+    if (cluster !== null) clusters.add(cluster.toLowerCase());
+    for (const name of environmentLabels) if (labels[name]) environments.add(environmentOf(labels[name]));
+  }
+  return { clusters, environments };
+}
 
 /** Services that alert, each with its first alert; where they are. */
 function storyOf({ alerts, declared, startedAt }: DeploySuspects): Story {
   const places = new Map<string, Place>();
-  const [clusters, environments] = [new Set<string>(), new Set<string>()];
-  for (const { service, namespace, cluster, labels, startsAt } of alerts) {
-    if (cluster !== null) clusters.add(cluster.toLowerCase());
-    for (const name of environmentLabels) if (labels[name]) environments.add(environmentOf(labels[name]));
+  for (const { service, namespace, startsAt } of alerts) {
     if (service === null) continue;
     const key = service.toLowerCase();
     const known = places.get(key);
@@ -119,11 +133,11 @@ function storyOf({ alerts, declared, startedAt }: DeploySuspects): Story {
       places.set(service.toLowerCase(), { service, namespace, firstAt: startedAt });
   let firstAt = Number.POSITIVE_INFINITY;
   for (const place of places.values()) firstAt = Math.min(firstAt, place.firstAt);
-  return { places, firstAt, clusters, environments };
+  return { ...whenceOf(alerts), places, firstAt };
 }
 
 /** It went to a place that none of the alerts is from; where either side does not say, nothing speaks against it. */
-function elsewhere({ environment, cluster }: Deploy, { clusters, environments }: Story): boolean {
+function elsewhere({ environment, cluster }: Deploy, { clusters, environments }: Whence): boolean {
   if (cluster !== null && clusters.size > 0 && !clusters.has(cluster.toLowerCase())) return true;
   return environment !== null && environments.size > 0 && !environments.has(environmentOf(environment));
 }

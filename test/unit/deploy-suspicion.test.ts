@@ -26,29 +26,30 @@ describe('which deploys are named as suspects', () => {
   });
 });
 
+const deploy = (id: string, service: string, startedAt: number, more: object = {}) => ({
+  id,
+  service,
+  version: id,
+  previousVersion: null,
+  environment: null,
+  cluster: null,
+  startedAt,
+  finishedAt: null,
+  status: null,
+  author: null,
+  commit: null,
+  url: null,
+  sources: ['api'],
+  summary: null,
+  rollback: false,
+  ...more,
+});
+
 test('a deploy that only happened is in the incident and not in its message', () => {
   const story = tell();
   story.at('00:00');
   const startedAt = story.now() - 5 * 60_000;
-  const deploy = (id: string, service: string, more: object = {}) => ({
-    id,
-    service,
-    version: id,
-    previousVersion: null,
-    environment: null,
-    cluster: null,
-    startedAt,
-    finishedAt: null,
-    status: null,
-    author: null,
-    commit: null,
-    url: null,
-    sources: ['api'],
-    summary: null,
-    rollback: false,
-    ...more,
-  });
-  const deploys = [deploy('v1', 'payment'), deploy('v2', 'cart', { startedAt: startedAt - 40 * 60_000 })];
+  const deploys = [deploy('v1', 'payment', startedAt), deploy('v2', 'cart', startedAt - 40 * 60_000)];
   story.engine.apply({ kind: 'deploys', deploys, quarantined: [] }, story.now());
   story.fire('HighErrorRate', { service: 'payment', namespace: 'shop' });
   story.fire('HighErrorRate', { service: 'checkout', namespace: 'shop' });
@@ -57,4 +58,19 @@ test('a deploy that only happened is in the incident and not in its message', ()
     ['v1', true],
     ['v2', false],
   ]);
+});
+
+test('a deploy to another environment is neither listed nor evidence for a cause', () => {
+  const suspectOf = (environment: string) => {
+    const story = tell();
+    story.at('00:00');
+    const deploys = [deploy('v1', 'payment', story.now() - 60_000, { environment })];
+    story.engine.apply({ kind: 'deploys', deploys, quarantined: [] }, story.now());
+    story.fire('HighErrorRate', { service: 'payment', env: 'prod' });
+    story.at('00:01');
+    const { deploys: listed, rootCauses } = story.only();
+    return [listed.length, rootCauses[0]!.evidence.some(({ kind }) => kind === 'deploy')];
+  };
+  expect(suspectOf('staging')).toEqual([0, false]);
+  expect(suspectOf('production')).toEqual([1, true]);
 });
