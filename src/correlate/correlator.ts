@@ -550,7 +550,7 @@ export function createCorrelator(
   /**
    * An alert that fires again goes back to its incident when it is close to it, or when it comes alone: resolved and back
    * within the reopen window, or back within the time scale of its site. In the company of others it goes with them, and
-   * where its rule is rather known as noise, its flapping is not hung on to the incident of others.
+   * where its rule is rather known as noise, its flapping is not hung on to the open incident of others.
    */
   function returning(x: Entry, earlier: Earlier, offers: Offer[]): Cluster | null {
     const cluster = clusters.get(earlier.incidentId);
@@ -560,7 +560,7 @@ export function createCorrelator(
     if (x.onset <= earlier.endedAt || offers.some((o) => o.cluster === home)) return home;
     if (offers.length > 0) return null;
     const alone = home.sample.every((e) => e.alert === x.alert);
-    if (!alone && relevanceOf(x) < model.guard.returning) return null;
+    if (!alone && !earlier.resolved && relevanceOf(x) < model.guard.returning) return null;
     const gap = x.onset - earlier.endedAt;
     return earlier.resolved || gap <= x.site.tauMs ? home : null;
   }

@@ -234,7 +234,7 @@ describe('correlation', () => {
     expect(s.incident(s.fire('LatencyHigh', 'payment', 300, {}, earlier))).toBe(s.incident(first));
   });
 
-  it('does not hang the flapping of known noise on to the incident of others', () => {
+  it('does not hang the flapping of known noise on to the open incident of others; one that is over it reopens', () => {
     const s = story();
     knownNoise(s, 'TargetDown');
     const fault = ['CpuHigh', 'LatencyHigh', 'ErrorsHigh'].map((name, i) => s.fire(name, 'payment', i * 5));
@@ -242,8 +242,10 @@ describe('correlation', () => {
     const flap = s.point('TargetDown', 'payment', 6);
     s.correlator.place(flap, flap.at);
     s.correlator.assigned(flap, together);
-    const earlier = { incidentId: together, endedAt: noon + 200_000, resolved: true };
+    const earlier = { incidentId: together, endedAt: noon + 250_000, resolved: false };
     expect(s.incident(s.fire('TargetDown', 'payment', 300, {}, earlier))).not.toBe(together);
+    const over = { ...earlier, resolved: true };
+    expect(s.incident(s.fire('TargetDown', 'payment', 310, {}, over))).toBe(together);
     const own = s.fire('TargetDown', 'cart', 400);
     const alone = { incidentId: s.incident(own), endedAt: noon + 500_000, resolved: true };
     expect(s.incident(s.fire('TargetDown', 'cart', 600, {}, alone))).toBe(s.incident(own));

@@ -42,8 +42,11 @@ function aboutAlerts(c: Candidate, { alerts }: CausesInput): Line[] {
   }
   add('it calls more others than most services without an alert', 'silentReach');
   add('the rules of its alerts mostly fire with no fault around', 'doubt');
-  // Of a lone alert everything below is true and says nothing.
-  if (alerts.length < 2 && c.alerts.length > 0) return lines;
+  // Of a lone alert everything below is true and says nothing more than this.
+  if (alerts.length < 2 && c.alerts.length > 0) {
+    add('its alert is the only one so far', 'ownAlerts');
+    return lines;
+  }
   if (c.calledIn.length > 0 && signals.calledBySymptoms >= 0) {
     const callers = [...new Set(c.calledIn.map((a) => a.service))];
     add(
