@@ -58,7 +58,9 @@ test.skipIf(!hasPrometheus)(
       }
     })();
 
-    const first = await shop.slack.expect(payments.slack, /HighErrorRate on checkout[\s\S]*getting worse/, { timeoutMs: 40_000 });
+    const first = await shop.slack.expect(payments.slack, /HighErrorRate on checkout[\s\S]*getting worse/, {
+      timeoutMs: 40_000,
+    });
     expect(first.shown).toMatch(/\*Now:\* [\d.]+ %.*limit of 5 %.*getting worse, \+[\d.]+ % a minute/);
     expect(first.shown).toContain('checkout fails too many of its requests');
     expect(first.shown).toMatch(/Began 5 min after deploy 4f2c of checkout by ben/);
