@@ -247,6 +247,7 @@ export async function createApp(
   });
   let server: RunningServer;
   try {
+    await inbox.counted;
     server = await createServer({
       routers: environment.role === 'work' ? [api.router] : [door, api.router],
       listen: environment.listen,

@@ -33,6 +33,8 @@ export type Inbox = {
   /** Resolves with the delivery's id after the commit that holds it. Fails with StoreUnavailable or InboxFull. */
   append(item: NewInboxItem): Promise<string>;
   stats(): InboxStats;
+  /** What waited before the start is counted, or could not be: until then `stats` knows of none of it. */
+  counted: Promise<void>;
   /** Waits for what is under way and stops counting. Appends after it are refused. */
   close(): Promise<void>;
 };
@@ -164,6 +166,7 @@ export function createInbox(pool: pg.Pool, options: InboxOptions): Inbox {
   return {
     append,
     stats: () => ({ ...room.stats(), waitingInMemory: queue.length + inFlight }),
+    counted: room.counted,
     async close() {
       closed = true;
       while (flushing > 0 || queue.length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -271,11 +274,12 @@ function watchRoom(pool: pg.Pool, { limit, minFreeDisk, dataDir, now }: InboxOpt
       });
   }, LOOK_EVERY_MS);
   timer.unref();
-  looking = look()
+  const counted = look()
     .catch(() => undefined)
     .finally(() => {
       looking = null;
     });
+  looking = counted;
 
   const refusal = (): InboxFull | null => {
     if (free < minFreeDisk) {
@@ -292,6 +296,7 @@ function watchRoom(pool: pg.Pool, { limit, minFreeDisk, dataDir, now }: InboxOpt
   };
   return {
     refusal,
+    counted,
     added: (count: number) => {
       addedSince += count;
     },
