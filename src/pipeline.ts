@@ -217,7 +217,12 @@ export function createEngine(initial: Rules) {
     const incident = world.incidents.get(incidentId);
     if (!incident) return null;
     const judgement = judge(world, rules, incident, facts, now);
-    considerSplit(world, incident, correlator, rules.models.correlation.split, now);
+    try {
+      considerSplit(world, incident, correlator, rules.models.correlation.split, now);
+    } catch (error) {
+      // A proposal is a hint: a bug in it must not keep anyone asleep.
+      judgement.doc.degraded.push({ stage: 'split', reason: `no split was looked for (${(error as Error).message})` });
+    }
     incident.assessing = null;
     incident.urgent = false;
     incident.echo = null;

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { loadModels, type Models } from '../../src/config/models.ts';
 import { tell } from './engine-story.ts';
 
 test('one alert is one incident, told once on every channel of its team', () => {
@@ -212,4 +213,35 @@ test('a heartbeat makes no incident while it comes, and a critical one when it s
   story.post([{ status: 'firing', labels: watchdog, startsAt: story.now() - 19 * 60_000 }]);
   story.at('00:20');
   expect(story.only().status).toBe('resolved');
+});
+
+/** Models whose part of this name fails whenever it is looked at. */
+function broken(models: Models, part: 'causes' | 'correlation', name: string): Models {
+  const copy = { ...models, [part]: { ...models[part] } };
+  Object.defineProperty(copy[part], name, {
+    get() {
+      throw new Error('planted');
+    },
+  });
+  return copy;
+}
+
+test('a bug in the judgement still wakes the team, with a plain message that says so', () => {
+  const story = tell({}, undefined, broken(loadModels(), 'causes', 'words'));
+  story.fire('HighErrorRate', { service: 'checkout' });
+  expect(story.sent()).toEqual(['open slack:#payments', 'open pagerduty:team/payments']);
+  expect(story.only()).toMatchObject({
+    severity: 'critical',
+    rootCauses: [],
+    decision: { verdict: 'notify', reasons: [{ code: 'assessment-failed' }] },
+    degraded: [{ stage: 'assess', reason: expect.stringContaining('planted') }],
+  });
+  expect(story.record.ledger).toMatchObject({ received: 1, notified: 1, inFlight: 0 });
+});
+
+test('a bug in what is only proposed keeps nobody asleep', () => {
+  const story = tell({}, undefined, broken(loadModels(), 'correlation', 'split'));
+  story.fire('HighErrorRate', { service: 'checkout' });
+  expect(story.sent()).toEqual(['open slack:#payments', 'open pagerduty:team/payments']);
+  expect(story.only().degraded).toMatchObject([{ stage: 'split', reason: expect.stringContaining('planted') }]);
 });

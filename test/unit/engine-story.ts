@@ -1,5 +1,5 @@
 import { loadConfig } from '../../src/config/load.ts';
-import { loadModels } from '../../src/config/models.ts';
+import { loadModels, type Models } from '../../src/config/models.ts';
 import type { Action, ActionName } from '../../src/domain/action.ts';
 import type { Alert } from '../../src/domain/alert.ts';
 import type { Effects } from '../../src/domain/effects.ts';
@@ -55,10 +55,14 @@ const START = Date.parse('2026-11-20T03:00:00Z');
 const secrets = { SLACK: 'x', SLACK_SIGNING: 'y', SMTP: 'smtp://127.0.0.1:1', PD_PAYMENTS: 'k' };
 
 /** An engine with a clock that the story moves: `at('00:05')` is five minutes after three in the morning. */
-export function tell(files: Record<string, string> = {}, restored?: { engine: Engine; from: ReturnType<typeof tell> }) {
+export function tell(
+  files: Record<string, string> = {},
+  restored?: { engine: Engine; from: ReturnType<typeof tell> },
+  models: Models = loadModels(),
+) {
   const loaded = loadConfig(folder({ ...shop, ...files }), secrets);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults, null, 2));
-  const rules = compileRules(loaded.config, loadModels());
+  const rules = compileRules(loaded.config, models);
   const engine = restored?.engine ?? createEngine(rules);
   let clock = START;
   let actions = 0;
