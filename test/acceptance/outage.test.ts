@@ -64,6 +64,9 @@ test(
     await wire.restore();
     await postUntilTaken(tocsin, webhook([hung]));
     await shop.slack.expect(payments.slack, /Hung/, { timeoutMs: 20_000 });
+    // What is over before PagerDuty has heard of it is no page at all.
+    for (const name of ['Before', 'JustBefore', 'Refused', 'Hung'])
+      await shop.pagerduty.expectTrigger(payments.pagerduty, new RegExp(` ${name} on `), 20_000);
 
     await tocsin.deliver(webhook([before, during, refused, hung].map(resolved)));
     expect(await tocsin.settled()).toMatchObject({ received: 8, failed: 0 });
