@@ -11,6 +11,7 @@ import {
 } from '../src/config/schema.ts';
 import { nothingLearned } from '../src/decide/decide.ts';
 import { compilePolicy } from '../src/decide/policy.ts';
+import { unknownImpact } from '../src/domain/incident.ts';
 
 /**
  * `node bench/decision.ts [--rounds 2000]`: what one decision costs, in µs of CPU (user and system, so that a busy machine
@@ -54,18 +55,7 @@ const weightsOf = (alerts: number, round: number): Weights => ({
   severity: 'medium',
   tier: null,
   openPriority: null,
-  impact: {
-    revenuePerHour: null,
-    currency: null,
-    totalRevenueImpact: null,
-    affectedServices: [],
-    affectedUsers: null,
-    customerImpact: null,
-    regulatoryRisk: false,
-    slaBreachRisk: 'unknown',
-    cascadeRisk: 'unknown',
-    estimatedDurationSeconds: null,
-  },
+  impact: unknownImpact(),
   labels: { alertname: 'Slow', service: 'api' },
   service: 'api',
   assignedTeam: null,

@@ -6,7 +6,7 @@ import { routeFor, type Weights, weigh } from './assess/weigh.ts';
 import { pointOf } from './correlate/place.ts';
 import type { Alert } from './domain/alert.ts';
 import type { Facts } from './domain/facts.ts';
-import type { Impact, Incident, RootCause } from './domain/incident.ts';
+import { type Incident, type RootCause, unknownImpact } from './domain/incident.ts';
 import type { Degraded, Reason } from './domain/reason.ts';
 import { type Severity, severityRank, worse } from './domain/severity.ts';
 import type { LiveIncident, World } from './domain/world.ts';
@@ -162,18 +162,7 @@ function plain(rules: Rules, incident: LiveIncident, degraded: Degraded[]): Judg
     labels: lead?.labels ?? {},
     service: lead?.service ?? null,
   });
-  const impact: Impact = {
-    revenuePerHour: null,
-    currency: null,
-    totalRevenueImpact: null,
-    affectedServices: [],
-    affectedUsers: null,
-    customerImpact: null,
-    regulatoryRisk: false,
-    slaBreachRisk: 'unknown',
-    cascadeRisk: 'unknown',
-    estimatedDurationSeconds: null,
-  };
+  const impact = unknownImpact();
   const reasons: Reason[] = [{ code: 'assessment-failed', text: 'The assessment failed: when in doubt, page' }];
   const decision: Incident['decision'] = { verdict: 'notify', actionability: 1, mode: 'passthrough', reasons };
   const severity = severityOf(alerts, incident.state.declared?.severity ?? null);

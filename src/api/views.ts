@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { IncidentState } from '../domain/effects.ts';
-import { Incident } from '../domain/incident.ts';
+import { Incident, unknownImpact } from '../domain/incident.ts';
 import { type Severity, severityRank } from '../domain/severity.ts';
 import { nextEscalation } from '../escalate/plan.ts';
 import type { DbTime, IncidentRow, TimelineRow } from '../store/read.ts';
@@ -98,18 +98,7 @@ function unassessed({ state, lead, alert_services }: IncidentRow, config: Config
     team,
     services,
     rootCauses: [],
-    impact: {
-      revenuePerHour: null,
-      currency: null,
-      totalRevenueImpact: null,
-      affectedServices: services,
-      affectedUsers: null,
-      customerImpact: null,
-      regulatoryRisk: false,
-      slaBreachRisk: 'unknown',
-      cascadeRisk: 'unknown',
-      estimatedDurationSeconds: null,
-    },
+    impact: { ...unknownImpact(), affectedServices: services },
     recommendations: [],
     decision: {
       verdict: 'notify',

@@ -56,6 +56,20 @@ export const Impact = z.object({
 });
 export type Impact = z.infer<typeof Impact>;
 
+/** Nothing is declared and nothing was measured: no figure is invented for it. */
+export const unknownImpact = (): Impact => ({
+  revenuePerHour: null,
+  currency: null,
+  totalRevenueImpact: null,
+  affectedServices: [],
+  affectedUsers: null,
+  customerImpact: null,
+  regulatoryRisk: false,
+  slaBreachRisk: 'unknown',
+  cascadeRisk: 'unknown',
+  estimatedDurationSeconds: null,
+});
+
 export const Mode = z.enum(['passthrough', 'shadow', 'assist', 'active']);
 export type Mode = z.infer<typeof Mode>;
 

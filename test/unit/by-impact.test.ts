@@ -1,21 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { Impact } from '../../src/domain/incident.ts';
+import { type Impact, unknownImpact } from '../../src/domain/incident.ts';
 import { byImpact, compileByImpact, type Weighed } from '../../src/route/by-impact.ts';
 import { route, routingOf } from '../../src/route/route.ts';
 import { configOf, policyOf, shop } from './policy-fixture.ts';
 
-const nothing: Impact = {
-  revenuePerHour: null,
-  currency: null,
-  totalRevenueImpact: null,
-  affectedServices: [],
-  affectedUsers: null,
-  customerImpact: null,
-  regulatoryRisk: false,
-  slaBreachRisk: 'unknown',
-  cascadeRisk: 'unknown',
-  estimatedDurationSeconds: null,
-};
+const nothing = unknownImpact();
 const weighed = ({ severity = 'low', priority = 5, ...impact }: Partial<Weighed> & Partial<Impact> = {}): Weighed => ({
   severity,
   priority,
